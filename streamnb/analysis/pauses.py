@@ -1,0 +1,157 @@
+"""Pauses: gaps between chunks that carried text, and the gaps that are stalls.
+
+Knows the events table. Must not know: tokens, records, clocks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+import numpy as np
+import pandas as pd
+
+from streamnb.errors import UsageError
+from streamnb.events import TEXT_KINDS
+from streamnb.tables import build
+
+Floats: TypeAlias = np.ndarray[Any, np.dtype[np.float64]]
+Ints: TypeAlias = np.ndarray[Any, np.dtype[np.int64]]
+
+
+def text_events(events: pd.DataFrame) -> pd.DataFrame:
+    """The rows that carry a piece of the answer: non-empty deltas and reasoning. A role, a ping, usage are none."""
+    mask = events["kind"].isin(TEXT_KINDS) & (events["text"] != "")
+    return events[mask.to_numpy(dtype=bool, na_value=False)]
+
+
+def neighbours(rows: pd.DataFrame) -> tuple[Ints, Ints]:
+    """Positions of rows and of their predecessors in the same call of the same run.
+
+    Returns:
+        (earlier, later), both as long as there are pairs, in the order of the later rows.
+    """
+    group = rows.groupby(["run_id", "call"], sort=False).ngroup().to_numpy()
+    order = np.argsort(group, kind="stable")
+    same = group[order[1:]] == group[order[:-1]]
+    earlier, later = order[:-1][same], order[1:][same]
+    back = np.argsort(later)
+    return earlier[back], later[back]
+
+
+def gaps(events: pd.DataFrame) -> pd.DataFrame:
+    """Inter-chunk latencies: what a client can see of the pace of an answer.
+
+    gap_s = t_ns of a chunk with text minus t_ns of the chunk with text before it in the same call, over 1e9.
+    Events that share a chunk make no gap, so a 0 never stands for "not known". The pause between two calls of a run
+    is no gap: then the client was asking.
+
+    Args:
+        events: the events table of one or many runs, in order of `seq` within a run.
+
+    Returns:
+        run_id, seq (first text event of the later chunk), chunk_seq, call, t_s (end of the gap, s from t0), gap_s,
+        coalesced (the later chunk completed more than one event).
+    """
+    chunks = text_events(events).drop_duplicates(["run_id", "chunk_seq"])
+    earlier, later = neighbours(chunks)
+    t_ns = chunks["t_ns"].to_numpy()
+    return build("gaps", _columns(chunks.iloc[later]) | {"gap_s": (t_ns[later] - t_ns[earlier]) / 1e9})
+
+
+def stalls(
+    events: pd.DataFrame,
+    factor: float = 5,
+    floor_s: float = 1,
+    until_s: float | Mapping[str, float] | None = None,
+) -> pd.DataFrame:
+    """Silences that stand out from the run's own pace.
+
+    stall = gap_s > max(factor * median of the run's other gaps, floor_s); floor_s alone if there are none.
+    The gap itself is left out of the median, so that in a run of two or three gaps a stall cannot hide itself.
+    The wait for the first text is `ttft_s`, not a stall.
+
+    Args:
+        events: the events table of one or many runs, in order of `seq` within a run.
+        factor: how many times the median.
+        floor_s: nothing up to this length is a stall (s).
+        until_s: end of the body (s from t0); for several runs a mapping from run_id. The silence from the last text
+            to there is compared with the median of all gaps of the run. It is a stall that did not recover, unless
+            an event of kind `end` or `error` came after the last text.
+
+    Returns:
+        run_id, start_s (last text before, s from t0), length_s, after_seq (that text's event), recovered.
+
+    Raises:
+        UsageError: one number as `until_s` for several runs.
+    """
+    runs = events["run_id"].drop_duplicates().tolist()
+    silent, tails = _silences(events), _tails(events, _by_run(until_s, runs))
+    length = silent.groupby("run_id")["length_s"]
+    silent["typical"] = length.transform(lambda gap_s: _median_of_others(gap_s.to_numpy()))
+    tails["typical"] = tails["run_id"].map(length.median()).astype("float64")
+    both = pd.concat([silent, tails], ignore_index=True)
+    both = both[both["length_s"] > np.fmax(factor * both["typical"], floor_s)]
+    turn = pd.Index(runs, dtype="object").get_indexer(both["run_id"].astype("object"))
+    return build("stalls", _columns(both.iloc[np.lexsort((both["after_seq"], turn))]))
+
+
+def _columns(table: pd.DataFrame) -> dict[str, Any]:
+    return {str(name): table[name].array for name in table}
+
+
+def _silences(events: pd.DataFrame) -> pd.DataFrame:
+    """Every gap, told from its beginning."""
+    text = text_events(events)
+    chunks = text.drop_duplicates(["run_id", "chunk_seq"])
+    last_seq = text.groupby(["run_id", "chunk_seq"], sort=False)["seq"].max().to_numpy()
+    earlier, later = neighbours(chunks)
+    t_ns = chunks["t_ns"].to_numpy()
+    before = chunks.iloc[earlier]
+    columns = {
+        "run_id": before["run_id"].array,
+        "start_s": before["t_s"].array,
+        "length_s": (t_ns[later] - t_ns[earlier]) / 1e9,
+        "after_seq": last_seq[earlier],
+        "recovered": [True] * len(earlier),
+    }
+    return build("stalls", columns)
+
+
+def _median_of_others(gap_s: Floats) -> Floats:
+    """For each number the median of all the others; NaN for a lone one. One sort for all of them."""
+    n = len(gap_s)
+    if n == 1:
+        return np.full(1, np.nan)
+    order = np.argsort(gap_s)
+    rank = np.argsort(order)
+    ordered = gap_s[order]
+    low, high = (n - 2) // 2, (n - 1) // 2  # positions of the middle among n - 1
+    others: Floats = (ordered[low + (rank <= low)] + ordered[high + (rank <= high)]) / 2
+    return others
+
+
+def _tails(events: pd.DataFrame, until_s: Mapping[str, float]) -> pd.DataFrame:
+    """The silence from the last text to the end of the body, for runs that had not said they were done."""
+    last = text_events(events).drop_duplicates("run_id", keep="last")
+    closed = events[events["kind"].isin(["end", "error"])].groupby("run_id")["seq"].max()
+    last = last[~(last["run_id"].map(closed).astype("float64") > last["seq"]).to_numpy()]
+    until = np.array([until_s.get(run_id) for run_id in last["run_id"]], dtype="float64")
+    columns = {
+        "run_id": last["run_id"].array,
+        "start_s": last["t_s"].array,
+        "length_s": until - last["t_s"].to_numpy(),
+        "after_seq": last["seq"].array,
+        "recovered": [False] * len(last),
+    }
+    return build("stalls", columns)
+
+
+def _by_run(until_s: float | Mapping[str, float] | None, runs: list[str]) -> Mapping[str, float]:
+    if until_s is None:
+        return {}
+    if isinstance(until_s, Mapping):
+        return until_s
+    if len(runs) > 1:
+        raise UsageError(f"stalls() got one until_s for {len(runs)} runs; pass a mapping from run_id to seconds.")
+    return dict.fromkeys(runs, until_s)

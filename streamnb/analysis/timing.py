@@ -1,0 +1,145 @@
+"""Timing: when text came, how fast it flowed, and how much; one row per run.
+
+Knows the events table and whose formula it computes. Must not know: records, calls, clocks, tokenizers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from streamnb.analysis.pauses import Floats, gaps, neighbours, text_events
+from streamnb.analysis.usage import server_tokens
+from streamnb.errors import UsageError, did_you_mean
+from streamnb.tables import COLUMNS, build
+
+_MIN_GAPS = {0.5: 2, 0.95: 20}
+"""Samples from which a quantile q means something: 1 / (1 - q). Below, the number would be a minimum or maximum."""
+
+
+def latency(events: pd.DataFrame, convention: str = "streamnb") -> pd.DataFrame:
+    """When text came and how fast it flowed, one row per run in the events table.
+
+    Times count from t0, the first byte of the streaming request on a ready connection. "Text" is a non-empty delta
+    or reasoning event; a role, a ping, usage are none.
+
+    - ttft_s = t_s of the first non-empty delta or reasoning event; ttfa_s = t_s of the first non-empty delta event;
+      ttfr_s = t_s of the first non-empty reasoning event
+    - e2e_s = t_s of the last non-empty delta or reasoning event
+    - tpot_s = (e2e_s - ttft_s) / (tokens_out - 1), if tokens_out >= 2 and e2e_s > ttft_s; tokens_out only as the
+      server counts it; several choices or calls count together
+    - tokens_per_s = (tokens_out - 1) / (e2e_s - ttft_s), under the same conditions
+    - max_gap_s = the longest gap_s of the run (see `gaps`)
+    - icl_p50_s = median of gap_s, from 2 gaps on; icl_p95_s = 95th percentile of gap_s (linear between order
+      statistics), from 20 gaps on
+
+    Args:
+        events: the events table of one or many runs, in order of `seq` within a run.
+        convention: `streamnb` gives the columns above. `vllm` appends what vLLM's benchmark calls ITL, per run:
+            `itl_vllm_p50_s`, `itl_vllm_p95_s`, `n_itl_vllm`, one sample per text *event* after a call's first. Events
+            of one read then give 0 (vLLM stamps them inside its parse loop, microseconds apart), which is why the two
+            conventions differ. vLLM's own TTFT and E2E also hold the time to connect (`setup_s`); these do not.
+
+    Returns:
+        The declared columns of `latency`. A number that cannot be known is NaN or NA, never 0.
+
+    Raises:
+        UsageError: unknown convention.
+    """
+    if convention not in CONVENTIONS:
+        raise UsageError(f"latency() knows no convention {convention!r}.{did_you_mean(convention, CONVENTIONS)}")
+    runs = pd.Index(events["run_id"].drop_duplicates(), dtype="object")
+    columns = _text_times(events, runs) | _pace(events, runs)
+    columns |= {"run_id": runs} | _tokens(events, runs)
+    columns |= _rates(columns)
+    return build("latency", columns).assign(**CONVENTIONS[convention](events, runs))
+
+
+def latency_row(events: pd.DataFrame) -> dict[str, Any]:
+    """The columns of `runs` that come from the events of one run, as a mapping; the other half is `tables.run_row`.
+
+    An empty table (nothing arrived) gives `n_chars` 0 and leaves the rest missing.
+
+    Raises:
+        UsageError: events of several runs.
+    """
+    rows = latency(events).to_dict("records")
+    if not rows:
+        return {"n_chars": 0}
+    if len(rows) > 1:
+        raise UsageError(f"latency_row() got events of {len(rows)} runs; use latency() for several.")
+    return {str(name): value for name, value in rows[0].items() if name in COLUMNS["runs"]}
+
+
+def _text_times(events: pd.DataFrame, runs: pd.Index) -> dict[str, Any]:
+    text = text_events(events)
+    kinds = {"ttft_s": text, "ttfa_s": text[text["kind"] == "delta"], "ttfr_s": text[text["kind"] == "reasoning"]}
+    times = {name: _of(runs, rows.groupby("run_id")["t_s"].min()) for name, rows in kinds.items()}
+    by_run = text.groupby("run_id")
+    return times | {
+        "e2e_s": _of(runs, by_run["t_s"].max()),
+        "n_text_events": _of(runs, by_run.size(), missing=0),
+        "n_chars": _of(runs, text["text"].str.len().groupby(text["run_id"]).sum(), missing=0),
+    }
+
+
+def _pace(events: pd.DataFrame, runs: pd.Index) -> dict[str, Any]:
+    gap_s = gaps(events).groupby("run_id")["gap_s"]
+    return {
+        "max_gap_s": _of(runs, gap_s.max()),
+        "icl_p50_s": _quantile(runs, gap_s, 0.5),
+        "icl_p95_s": _quantile(runs, gap_s, 0.95),
+        "n_gaps": _of(runs, gap_s.size(), missing=0),
+    }
+
+
+def _tokens(events: pd.DataFrame, runs: pd.Index) -> dict[str, Any]:
+    counts = server_tokens(events)
+    told = [counts.get(run_id, (None, None)) for run_id in runs]
+    return {
+        "tokens_in": [tokens_in for tokens_in, _ in told],
+        "tokens_out": [tokens_out for _, tokens_out in told],
+        "token_source": [None if one == (None, None) else "server" for one in told],
+    }
+
+
+def _rates(columns: dict[str, Any]) -> dict[str, Floats]:
+    """Both need a second token and a second moment: one burst has no pace, and 0 would be a lie."""
+    steps = np.array(columns["tokens_out"], dtype="float64") - 1
+    span = columns["e2e_s"] - columns["ttft_s"]
+    known = (steps >= 1) & (span > 0)
+    steps, span = np.where(known, steps, np.nan), np.where(known, span, np.nan)
+    return {"tpot_s": span / steps, "tokens_per_s": steps / span}
+
+
+def _itl_vllm(events: pd.DataFrame, runs: pd.Index) -> dict[str, Any]:
+    text = text_events(events)
+    earlier, later = neighbours(text)
+    t_ns = text["t_ns"].to_numpy()
+    samples = pd.Series((t_ns[later] - t_ns[earlier]) / 1e9, dtype="float64")
+    by_run = samples.groupby(text["run_id"].to_numpy(dtype="object")[later])
+    return {
+        "itl_vllm_p50_s": _quantile(runs, by_run, 0.5),
+        "itl_vllm_p95_s": _quantile(runs, by_run, 0.95),
+        "n_itl_vllm": pd.Series(_of(runs, by_run.size(), missing=0), dtype="Int64").array,
+    }
+
+
+CONVENTIONS: dict[str, Callable[[pd.DataFrame, pd.Index], dict[str, Any]]] = {
+    "streamnb": lambda _events, _runs: {},
+    "vllm": _itl_vllm,
+}
+"""Whose inter-token numbers `latency` can append, by name."""
+
+
+def _quantile(runs: pd.Index, samples: Any, q: float) -> Floats:
+    enough = samples.size() >= _MIN_GAPS[q]
+    return _of(runs, samples.quantile(q).where(enough))
+
+
+def _of(runs: pd.Index, values: pd.Series, missing: float = np.nan) -> Floats:
+    """Values by run_id, put in the order of `runs`."""
+    return values.reindex(runs).fillna(missing).to_numpy(dtype="float64", na_value=np.nan)

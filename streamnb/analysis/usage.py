@@ -1,0 +1,43 @@
+"""Usage: the server's token counts, put together from usage events. Nothing is estimated.
+
+Knows the events table. Must not know: tokenizers, texts, times.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pandas as pd
+
+_INT64 = range(2**63)
+
+
+def server_tokens(events: pd.DataFrame) -> dict[str, tuple[int | None, int | None]]:
+    """Tokens in and out per run, as the server said.
+
+    The data of a usage event is `{"tokens_in": int | None, "tokens_out": int | None, "usage": "last" | "sum", ...}`.
+    `last` (also without the key) means a running or repeated total: the last number given wins. `sum` means one
+    request of several: it is added. A number that never came stays None.
+
+    Args:
+        events: the events table of one or many runs, in order of `seq` within a run.
+
+    Returns:
+        run_id -> (tokens_in, tokens_out), only for runs with a usage event.
+    """
+    rows = events[events["kind"] == "usage"]
+    totals: dict[str, tuple[int | None, int | None]] = {}
+    for run_id, data in zip(rows["run_id"], rows["data"], strict=True):
+        said = json.loads(data) if isinstance(data, str) else None
+        said = said if isinstance(said, dict) else {}
+        add = said.get("usage") == "sum"
+        tokens_in, tokens_out = totals.get(run_id, (None, None))
+        totals[run_id] = (_fold(tokens_in, said.get("tokens_in"), add), _fold(tokens_out, said.get("tokens_out"), add))
+    return totals
+
+
+def _fold(total: int | None, said: Any, add: bool) -> int | None:
+    if not isinstance(said, int) or isinstance(said, bool) or said not in _INT64:
+        return total
+    return said + (total or 0) if add else said

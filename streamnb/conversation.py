@@ -1,0 +1,326 @@
+"""The sans-I/O core: flow, framer, read, fold and outcome. Live, replay and offline reading all run through it.
+
+Knows providers and frames. Must not know: sockets, clocks, async, files, pandas.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Final
+
+from streamnb.errors import LimitError, ProtocolError
+from streamnb.events import Event, Outcome, Prompt
+from streamnb.providers import Call, Ending, Provider, Reply, ReplyHead, Seen
+from streamnb.providers._base import error_event
+from streamnb.wire import Frame, Framer, JSONBodyFramer
+
+MAX_CALLS: Final = 20
+ERROR_BODY_BYTES: Final = 64 * 1024
+STEP_BODY_BYTES: Final = 1024 * 1024
+_CONTENT: Final = frozenset({"delta", "reasoning", "message", "tool_call", "replace"})
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Step:
+    """What some bytes amounted to.
+
+    Attributes:
+        events: in the order of the bytes.
+        n_frames: frames completed.
+        server_t_ns: the last server stamp among them, or None.
+    """
+
+    events: tuple[Event, ...] = ()
+    n_frames: int = 0
+    server_t_ns: int | None = None
+
+    @property
+    def progress(self) -> bool:
+        """True when it brought more than keep-alives: only this resets the idle clock (SAFETY R5)."""
+        return any(event.kind != "ping" for event in self.events)
+
+
+class Reading:
+    """One reply being read.
+
+    Attributes:
+        call: the call it answers.
+        head: its status and headers.
+        seen: the fold of its events.
+        frames: the frames of the last `feed` or `close`, for who wants the raw stream as a table.
+        kept: the events a flow looks back at (all but pieces of text and pings).
+    """
+
+    def __init__(self, provider: Provider, call: Call, head: ReplyHead) -> None:
+        self.provider = provider
+        self.call = call
+        self.head = head
+        self.seen = Seen()
+        self.frames: list[Frame] = []
+        self.kept: list[Event] = []
+        self.n_bytes = 0
+        self._halves: dict[tuple[str, int | None], str] = {}
+        self._over = False
+        self._broken: str | None = None
+        self.failed = head.status != 200 if call.stream else not 200 <= head.status < 300
+        self._framer: Framer = self._choose()
+
+    def _choose(self) -> Framer:
+        if self.failed:
+            return JSONBodyFramer("http_error", limit=ERROR_BODY_BYTES)
+        if self.call.stream:
+            return self.provider.framer(self.call, self.head)
+        return JSONBodyFramer(self.call.name, limit=STEP_BODY_BYTES)
+
+    def feed(self, data: bytes) -> Step:
+        """Take the next decoded bytes of the body."""
+        self.n_bytes += len(data)
+        return self._step(self._framer.feed(data))
+
+    def close(self) -> Step:
+        """Say that no more bytes come."""
+        step = self._step(self._framer.close())
+        left = tuple(
+            Event(kind, "\ufffd", choice, flags=frozenset({"lone_surrogate"}))  # type: ignore[arg-type]
+            for (kind, choice) in self._halves
+        )
+        self._halves.clear()
+        for event in left:
+            self.seen.fold(event)
+        return dataclasses.replace(step, events=step.events + left) if left else step
+
+    def _step(self, frames: list[Frame]) -> Step:
+        self.frames = frames
+        events: list[Event] = []
+        stamp: int | None = None
+        for frame in frames:
+            t_ns = self.provider.server_t_ns(frame)
+            if t_ns is not None:
+                stamp = t_ns
+                continue
+            for read in self._read(frame):
+                event = self._whole(read)
+                self.seen.fold(event)
+                events.append(event)
+                if event.kind not in _NOT_KEPT:
+                    self.kept.append(event)
+        return Step(tuple(events), len(frames), stamp)
+
+    def _read(self, frame: Frame) -> Sequence[Event]:
+        if self.failed:
+            return (error_event(frame.value, self.head.status, frame.data),)
+        if _is_ping(frame):
+            return (Event("ping", data=frame.data or None, flags=frame.flags - {"comment"}),)
+        events = []
+        try:
+            for event in self.provider.read(frame, self.seen):
+                events.append(self._flagged(event, frame))
+        except ProtocolError as error:
+            self._broken = str(error)
+            events.append(Event("error", str(error), name="protocol_error", flags=frame.flags | {"malformed"}))
+        return events
+
+    def _flagged(self, event: Event, frame: Frame) -> Event:
+        flags = frame.flags
+        if self._over and event.kind in _CONTENT:
+            flags |= {"late"}
+        if self.provider.ends(event):
+            self._over = True
+        return dataclasses.replace(event, flags=event.flags | flags) if flags else event
+
+    def _whole(self, event: Event) -> Event:
+        """The event with well-formed text: half a surrogate pair waits for the other half (SAFETY R16)."""
+        key = (event.kind, event.choice)
+        if not self._halves and event.text.isascii():
+            return event
+        text = self._halves.pop(key, "") + event.text
+        if text and "\ud800" <= text[-1] <= "\udbff":
+            self._halves[key] = text[-1]
+            text = text[:-1]
+        whole = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+        if whole == event.text:
+            return event
+        return dataclasses.replace(event, text=whole, flags=event.flags | {"lone_surrogate"})
+
+    def outcome(self, ending: Ending) -> Outcome:
+        """How this reply ended."""
+        if ending.cause in _LOCAL:
+            return ending.cause
+        if self.failed:
+            return Outcome.HTTP_ERROR
+        if self._broken is not None:
+            return Outcome.PROTOCOL_ERROR
+        if not self.call.stream:
+            return self._step_outcome(ending)
+        outcome = self.provider.outcome(self.seen, ending)
+        if outcome in _UNFINISHED and ending.cause is None and not self._is_stream():
+            return Outcome.PROTOCOL_ERROR
+        return outcome
+
+    def _step_outcome(self, ending: Ending) -> Outcome:
+        if ending.cause is not None:
+            return ending.cause
+        if self.seen.error is not None:
+            return Outcome.ERROR_IN_STREAM
+        understood = self.n_bytes > 0 and not self.seen.flagged("malformed")
+        return Outcome.COMPLETE if understood else Outcome.PROTOCOL_ERROR
+
+    def _is_stream(self) -> bool:
+        """False for an empty body, an HTML page, a JSON body that says nothing: "200 OK" that is no stream."""
+        kinds = {"delta", "reasoning", "message", "tool_call", "start", "step", "session", "trace", "usage"}
+        if any(self.seen.count(kind) for kind in kinds):
+            return True
+        return self.n_bytes > 0 and self.head.content_type == "text/event-stream" and not self.seen.count("unknown")
+
+    def explain(self, outcome: Outcome, ending: Ending) -> str | None:
+        """One line about a reply that did not end well: whose fault, what next. None when it did."""
+        if outcome.ok:
+            return None
+        name = self.provider.name
+        if outcome is Outcome.HTTP_ERROR:
+            return _http_error(name, self)
+        if self._broken is not None:
+            return self._broken
+        if self.seen.error is not None:
+            return _said(name, self)
+        if outcome is Outcome.PROTOCOL_ERROR and ending.cause is None:
+            what = self.head.content_type or "no Content-Type"
+            body = f"{self.n_bytes} bytes of {what}" if self.n_bytes else f"an empty body ({what})"
+            return f"{name} answered 200 with {body} instead of a stream; check the base URL {self.provider.base_url}."
+        return f"{name}: {ending.detail or _DETAILS.get(outcome, outcome.value)}"
+
+
+_LOCAL: Final = frozenset({Outcome.INTERRUPTED, Outcome.STOPPED, Outcome.TIMEOUT_TOTAL, Outcome.LIMIT})
+_NOT_KEPT: Final = frozenset({"delta", "reasoning", "ping"})
+_UNFINISHED: Final = frozenset({Outcome.TRUNCATED, Outcome.COMPLETE, Outcome.ENDED_UNVERIFIED})
+_DETAILS: Final = {
+    Outcome.TRUNCATED: "the stream ended without its end marker; the text is incomplete. Run it again.",
+    Outcome.FILTERED: "the provider's content filter stopped the answer.",
+    Outcome.INTERRUPTED: "interrupted; what arrived is kept.",
+    Outcome.STOPPED: "stopped; what arrived is kept.",
+}
+_HINTS: Final = {
+    401: "Check the key in {key}.",
+    403: "Check the key in {key} and what it may use.",
+    404: "Check the base URL, the model and the ids.",
+    408: "The server gave up waiting; run it again.",
+    429: "Too many requests or no quota left; wait{wait} and run it again.",
+    529: "The provider is overloaded; wait{wait} and run it again.",
+}
+
+
+def _said(name: str, reading: Reading) -> str:
+    error = reading.seen.error
+    message = error.text if error and error.text else "an error without a message"
+    status = error.data.get("status") if error and isinstance(error.data, dict) else None
+    if isinstance(status, int):
+        return f"{name} answered {status} inside HTTP 200: {message}"
+    code = f" ({error.name})" if error and error.name else ""
+    return f"{name} reported an error in the stream: {message}{code}"
+
+
+def _http_error(name: str, reading: Reading) -> str:
+    status = reading.head.status
+    headers = reading.head.headers
+    message = reading.seen.error.text if reading.seen.error else ""
+    ident = next((headers[key] for key in ("x-request-id", "request-id", "apim-request-id") if key in headers), None)
+    retry = headers.get("retry-after")
+    hint = _HINTS.get(status, "The fault is on the provider's side; run it again." if status >= 500 else "")
+    if 300 <= status < 400:
+        hint = "Redirects are not followed; give the final address with --base-url."
+    hint = hint.format(key=reading.provider.key_env or "the environment", wait=f" {retry} s" if retry else "")
+    line = f"{name} answered {status}: {message or 'no message'}"
+    return " ".join(part for part in (line, f"(request {ident})." if ident else "", hint) if part)
+
+
+def _is_ping(frame: Frame) -> bool:
+    """Comments, empty data and `data: : keepalive` (WIRE.md 0.2)."""
+    if "comment" in frame.flags:
+        return True
+    if frame.event not in {"message", "ping"} or frame.line is not None:
+        return False
+    return frame.data.strip() == "" or frame.data.lstrip().startswith(":")
+
+
+class Conversation:
+    """One prompt to one provider: which call is due, what its reply means, how it all ended.
+
+    Attributes:
+        call: the call to send now; None when the run is over.
+        outcome: None until then.
+        error: one line about a bad outcome, or None.
+    """
+
+    def __init__(self, provider: Provider, prompt: Prompt) -> None:
+        self.provider = provider
+        self.outcome: Outcome | None = None
+        self.error: str | None = None
+        self.n_calls = 0
+        self._last: Outcome | None = None
+        self._reading: Reading | None = None
+        self._flow = provider.flow(prompt)
+        self.call: Call | None = next(self._flow)
+
+    @property
+    def reading(self) -> Reading:
+        """The reply being read."""
+        if self._reading is None:
+            raise ProtocolError("no reply has begun")
+        return self._reading
+
+    @property
+    def replying(self) -> bool:
+        """True between `begin` and `end`."""
+        return self._reading is not None
+
+    def begin(self, head: ReplyHead) -> None:
+        """The reply to `call` has begun."""
+        if self.call is None:
+            raise ProtocolError("no call is open")
+        self._reading = Reading(self.provider, self.call, head)
+        self.n_calls += 1
+
+    def feed(self, data: bytes) -> Step:
+        """Decoded bytes of the reply's body."""
+        return self.reading.feed(data)
+
+    def close(self) -> Step:
+        """The reply's body is over: the events that were still open. Call `end` next."""
+        try:
+            return self.reading.close()
+        except LimitError:
+            return Step()
+
+    def end(self, ending: Ending) -> Outcome:
+        """Close the reply's account and move on to the next call, if there is one."""
+        reading, self._reading = self.reading, None
+        outcome = reading.outcome(ending)
+        reply = Reply(reading.head.status, reading.head.headers, reading.kept, reading.seen.text(), outcome)
+        if reading.call.stream or self._last is None:
+            self._last = outcome
+        if not outcome.ok:
+            self._finish(outcome, reading.explain(outcome, ending))
+        else:
+            self._advance(reply)
+        return outcome
+
+    def abort(self, outcome: Outcome, error: str) -> None:
+        """No reply came about (no connection, time-out, stop): the run is over."""
+        self._finish(outcome, error)
+
+    def _finish(self, outcome: Outcome, error: str | None) -> None:
+        self._flow.close()
+        self.call, self.outcome, self.error = None, outcome, error
+
+    def _advance(self, reply: Reply) -> None:
+        try:
+            self.call = self._flow.send(reply)
+        except StopIteration:
+            self._finish(self._last or Outcome.COMPLETE, None)
+        except ProtocolError as error:
+            self._finish(Outcome.PROTOCOL_ERROR, str(error))
+        else:
+            if self.n_calls >= MAX_CALLS:
+                name = self.provider.name
+                self._finish(Outcome.LIMIT, f"{name}: {MAX_CALLS} calls in one run; the flow goes round in circles.")

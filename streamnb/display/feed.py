@@ -1,0 +1,193 @@
+"""The inbox between the loop thread, which only appends, and the painter, which drains when it has time.
+
+Knows what each kind of event looks like on a screen. Must not know: widgets, terminals, HTML.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+from collections.abc import Callable
+from typing import Final
+
+from streamnb.display.figures import DOT, missing
+from streamnb.display.inert import Joiner, well_formed
+from streamnb.display.view import Final as FinalState
+from streamnb.events import Arrival, Event
+from streamnb.meter import Meter
+
+SHOWN_LIMIT: Final = 1_000_000
+"""Characters of one channel that a screen gets; beyond it the text is in the result only (R15)."""
+
+_BEYOND: Final = f"the screen stops here, after {SHOWN_LIMIT:,} characters; the whole text is in the result"
+
+
+@dataclasses.dataclass
+class Batch:
+    """What one drain brought.
+
+    Attributes:
+        answer: new pieces of the answer.
+        reasoning: new pieces of the reasoning.
+        messages: whole messages, tool calls, buttons: one line each.
+        errors: errors that the stream itself reported.
+        replaced: the answer so far was replaced: `answer` is all of it.
+    """
+
+    answer: list[str] = dataclasses.field(default_factory=list)
+    reasoning: list[str] = dataclasses.field(default_factory=list)
+    messages: list[str] = dataclasses.field(default_factory=list)
+    errors: list[str] = dataclasses.field(default_factory=list)
+    replaced: bool = False
+
+    def __bool__(self) -> bool:
+        return bool(self.answer or self.reasoning or self.messages or self.errors or self.replaced)
+
+
+class Channel:
+    """One text as the screen knows it: joined, made inert, up to the limit."""
+
+    def __init__(self, make_inert: Callable[[], Callable[[str], str]]) -> None:
+        self._make_inert = make_inert
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._inert = self._make_inert()
+        self._joiner = Joiner()
+        self._parts: list[str] = []
+        self._room = SHOWN_LIMIT
+
+    def feed(self, text: str) -> str:
+        """Take raw text; return what to append to the screen."""
+        shown = self._inert(self._joiner.feed(text))[: self._room]
+        self._room -= len(shown)
+        if shown:
+            self._parts.append(shown)
+        return shown
+
+    @property
+    def full(self) -> bool:
+        """True when the limit is reached."""
+        return self._room == 0
+
+    @property
+    def text(self) -> str:
+        """All that was shown."""
+        return "".join(self._parts)
+
+
+class Feed:
+    """Collects arrivals from any thread; folds them, on the painter's thread, into text, messages and figures.
+
+    Every channel and every line gets a filter of its own from `make_inert`: a control sequence left open ends with it.
+
+    Attributes:
+        meter: the live figures.
+        answer: the answer as shown so far.
+        reasoning: the reasoning as shown so far.
+        messages: every line shown so far.
+        errors: every error shown so far.
+        started_ns: when the run's clock started, or None.
+        note: the name of the last phase the run announced.
+    """
+
+    def __init__(self, make_inert: Callable[[], Callable[[str], str]]) -> None:
+        self._inbox: collections.deque[Arrival | tuple[str, int]] = collections.deque()
+        self._make_inert = make_inert
+        self.meter = Meter()
+        self.answer = Channel(make_inert)
+        self.reasoning = Channel(make_inert)
+        self.messages: list[str] = []
+        self.errors: list[str] = []
+        self.started_ns: int | None = None
+        self.note = "connecting"
+        self._other_choices: set[int] = set()
+
+    def phase(self, name: str, t_ns: int) -> None:
+        """Announce a phase, from any thread."""
+        self._inbox.append((name, t_ns))
+
+    def arrive(self, arrival: Arrival) -> None:
+        """Hand over an arrival, from any thread."""
+        self._inbox.append(arrival)
+
+    def drain(self) -> Batch:
+        """Fold everything that came since the last drain."""
+        batch = Batch()
+        while self._inbox:
+            item = self._inbox.popleft()
+            if isinstance(item, Arrival):
+                self.meter.arrive(item)
+                self._clock(item.chunk.t_ns)
+                for event in item.events:
+                    self._event(event, batch)
+            else:
+                self._announce(*item)
+        self.messages += batch.messages
+        self.errors += batch.errors
+        return batch
+
+    def phase_at(self, now_ns: int) -> str:
+        """The phase to show: the meter's, or the announced one as long as no text arrived."""
+        phase = self.meter.phase(now_ns)
+        announced = phase == "connecting" or (phase == "waiting" and self.note != "connecting")
+        return self.note if announced else phase
+
+    def measured(self, final: FinalState) -> FinalState:
+        """The final state with the meter's figures where the summary has none."""
+        known = {name: value for name, value in final.summary.items() if not missing(value)}
+        return dataclasses.replace(final, summary={**self.meter.summary(), **known})
+
+    def _line(self, text: str) -> str:
+        return self._make_inert()(well_formed(text))
+
+    def _announce(self, name: str, t_ns: int) -> None:
+        self._clock(t_ns)
+        self.note = name
+        if name == "waiting":
+            self.meter.start(t_ns)
+
+    def _clock(self, t_ns: int) -> None:
+        if self.started_ns is None:
+            self.started_ns = t_ns
+
+    def _event(self, event: Event, batch: Batch) -> None:
+        match event.kind:
+            case "delta" | "reasoning" if event.choice:
+                self._other_choice(event.choice, batch)
+            case "delta":
+                batch.answer.append(self._text(self.answer, event.text, batch))
+            case "reasoning":
+                batch.reasoning.append(self._text(self.reasoning, event.text, batch))
+            case "replace":
+                self.answer.clear()
+                batch.answer, batch.replaced = [self._text(self.answer, event.text, batch)], True
+            case "error":
+                batch.errors.append(self._line(event.text or event.name or "the stream reported an error"))
+            case _:
+                batch.messages += [self._line(line) for line in _lines(event)]
+
+    def _text(self, channel: Channel, text: str, batch: Batch) -> str:
+        before = channel.full
+        shown = channel.feed(text)
+        if channel.full and not before:
+            batch.messages.append(_BEYOND)
+        return shown
+
+    def _other_choice(self, choice: int, batch: Batch) -> None:
+        if choice not in self._other_choices:
+            self._other_choices.add(choice)
+            batch.messages.append(f"choice {choice} arrives as well; its text is in the events of the result")
+
+
+def _lines(event: Event) -> list[str]:
+    """The quiet lines an event makes on the screen; most kinds make none."""
+    lines = []
+    if event.kind == "message" and (event.text or event.name):
+        lines.append(event.text or f"({event.name})")
+    if event.kind in {"tool_call", "action"} and event.name:
+        lines.append(f"{event.kind.replace('_', ' ')}: {event.name}")
+    if event.choices:
+        lines.append("choices: " + DOT.join(choice.label for choice in event.choices))
+    return lines

@@ -1,0 +1,123 @@
+"""The figures of a run as people read them: three digits, a unit, a dash where there is none.
+
+Knows the column names of the table `runs`. Must not know: how a figure is measured, HTML, widgets.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from numbers import Real
+from typing import Any, Final, NamedTuple
+
+from streamnb.display.view import Final as FinalState
+from streamnb.events import Outcome
+
+DASH: Final = "\N{EN DASH}"
+DOT: Final = " \N{MIDDLE DOT} "
+
+
+class Figure(NamedTuple):
+    """One figure: a short label, the value with its unit, what it means exactly."""
+
+    label: str
+    value: str
+    meaning: str
+
+
+def missing(value: Any) -> bool:
+    """True for None and NaN."""
+    return value is None or (isinstance(value, Real) and math.isnan(value))
+
+
+def number(value: Any) -> float:
+    """The value as a float; NaN for everything that is missing."""
+    return float(value) if isinstance(value, Real) else math.nan
+
+
+def digits(value: Any) -> str:
+    """Three significant digits, at most four decimals; a dash when missing."""
+    amount = number(value)
+    if not math.isfinite(amount):
+        return DASH
+    decimals = 4 if not amount else min(4, max(0, 2 - math.floor(math.log10(abs(amount)))))
+    return f"{amount:,.{decimals}f}" if amount else "0"
+
+
+def seconds(value: Any) -> str:
+    """Seconds with three digits and the unit; a dash when missing."""
+    shown = digits(value)
+    return shown if shown == DASH else f"{shown} s"
+
+
+def count(value: Any) -> str:
+    """A whole number with thousands separated; a dash when missing."""
+    amount = number(value)
+    return f"{amount:,.0f}" if math.isfinite(amount) else DASH
+
+
+def rate(summary: Mapping[str, Any]) -> tuple[float, str]:
+    """Pieces per second and their unit: `tokens/s` only when the server counted tokens.
+
+    Args:
+        summary: values by column name; `tpot_s` wins over `rate_per_s` with `rate_unit`.
+
+    Returns:
+        The rate (NaN when there is none) and `tokens/s` or `chunks/s`.
+    """
+    tpot_s = number(summary.get("tpot_s"))
+    if tpot_s > 0:
+        return 1 / tpot_s, "tokens/s"
+    return number(summary.get("rate_per_s")), str(summary.get("rate_unit") or "chunks/s")
+
+
+def summary_line(final: FinalState) -> str:
+    """One line: outcome, time to first token, total, chunks, rate; what is missing is left out."""
+    summary = final.summary
+    per_s, unit = rate(summary)
+    total_s = _first(summary, "e2e_s", "close_s")
+    parts = (
+        (outcome_words(final.outcome), True),
+        (f"ttft {seconds(summary.get('ttft_s'))}", _known(summary.get("ttft_s"))),
+        (f"total {seconds(total_s)}", _known(total_s)),
+        (f"{count(summary.get('n_chunks'))} chunks", _known(summary.get("n_chunks"))),
+        (f"{count(summary.get('tokens_out'))} tokens", _known(summary.get("tokens_out"))),
+        (f"{digits(per_s)} {unit}", _known(per_s)),
+    )
+    return DOT.join(text for text, known in parts if known)
+
+
+def figures(summary: Mapping[str, Any]) -> tuple[Figure, ...]:
+    """The figures of the final table, in reading order; missing ones show a dash."""
+    per_s, unit = rate(summary)
+    source = summary.get("token_source")
+    counted_by = f"the {source}" if isinstance(source, str) and source else "the server"
+    return (
+        Figure("TTFT", seconds(summary.get("ttft_s")), "first piece of text (answer or reasoning) minus t0"),
+        Figure("to answer", seconds(summary.get("ttfa_s")), "first piece of the answer itself minus t0"),
+        Figure("total", seconds(summary.get("e2e_s")), "last piece of text minus t0"),
+        Figure("longest gap", seconds(summary.get("max_gap_s")), "longest gap between two reads that carried text"),
+        Figure("chunks", count(summary.get("n_chunks")), "socket reads that brought a piece of the body"),
+        Figure("characters", count(summary.get("n_chars")), "characters of text that arrived"),
+        Figure("tokens", count(summary.get("tokens_out")), f"tokens of the answer, counted by {counted_by}"),
+        Figure(unit, digits(per_s), _rate_meaning(unit, counted_by)),
+    )
+
+
+def outcome_words(outcome: Outcome) -> str:
+    """An outcome as words: `timeout_idle` reads `timeout idle`."""
+    return str(outcome).replace("_", " ")
+
+
+def _rate_meaning(unit: str, counted_by: str) -> str:
+    if unit == "tokens/s":
+        return f"(tokens - 1) / (total - TTFT), tokens counted by {counted_by}"
+    return "(n - 1) / (total - TTFT), n = chunks that carried text; a chunk is not a token"
+
+
+def _known(value: Any) -> bool:
+    return math.isfinite(number(value))
+
+
+def _first(summary: Mapping[str, Any], *names: str) -> Any:
+    return next((summary[name] for name in names if _known(summary.get(name))), math.nan)

@@ -1,0 +1,203 @@
+"""The final state of a run as one bundle that a saved notebook keeps: `text/html` and `text/plain`, nothing that acts.
+
+Knows HTML and what survives when viewers strip style and script. Must not know: widgets, recordings, tables.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from streamnb.display.feed import SHOWN_LIMIT, Feed
+from streamnb.display.figures import DOT, figures, missing, outcome_words, summary_line
+from streamnb.display.inert import visible, well_formed
+from streamnb.display.view import Final as FinalState
+from streamnb.display.view import Header
+from streamnb.events import Arrival
+
+_MUTED: Final = "color:var(--jp-ui-font-color2,var(--vscode-descriptionForeground,inherit))"
+_LINE: Final = "var(--jp-border-color2,var(--vscode-widget-border,rgba(128,128,128,.35)))"
+_FONT: Final = "var(--jp-content-font-family,var(--vscode-font-family,system-ui,sans-serif))"
+_SMALL: Final = "font-size:var(--jp-ui-font-size1,13px)"
+_CARD: Final = f"border:1px solid {_LINE};border-radius:8px;margin:2px 0;overflow:hidden"
+_HEAD: Final = f"margin:0;padding:7px 12px;border-bottom:1px solid {_LINE};font-weight:600;{_SMALL};line-height:1.5"
+_TEXT: Final = (
+    f"margin:0;padding:10px 12px;white-space:pre-wrap;overflow-wrap:anywhere;font-family:{_FONT};"
+    "font-size:var(--jp-content-font-size1,14px);line-height:1.6;background:transparent;border:0;color:inherit"
+)
+_QUIET: Final = f"{_TEXT};{_MUTED};padding-top:2px;font-size:var(--jp-ui-font-size1,13px)"
+_CELL: Final = "border:0;background:transparent;text-align:left;padding:0 20px 0 0;white-space:nowrap"
+_ERROR: Final = (
+    f"margin:0;padding:8px 12px;white-space:pre-wrap;overflow-wrap:anywhere;{_SMALL};"
+    "border-left:3px solid var(--jp-error-color1,var(--vscode-errorForeground,#c62828))"
+)
+_GOOD: Final = "var(--jp-success-color1,var(--vscode-testing-iconPassed,#2e7d32))"
+_BAD: Final = "var(--jp-error-color1,var(--vscode-errorForeground,#c62828))"
+
+
+def bundle(header: Header, final: FinalState) -> dict[str, str]:
+    """Build the static output of a run.
+
+    Everything that came from outside is escaped and every character that acts is made visible (S1, S2); links only
+    for http and https, with their host beside them (S3). The HTML is ordinary `h4`, `pre`, `details`, `ol`, `table`, so
+    that it reads well where viewers strip style; there is no `text/markdown` and nothing is ever loaded.
+
+    Args:
+        header: what was asked of whom.
+        final: how it ended.
+
+    Returns:
+        `{"text/html": ..., "text/plain": ...}`.
+    """
+    sections = (
+        _head(header, final),
+        _details("Reasoning", final.reasoning),
+        _messages(final.messages_beside),
+        _pre(final.text, _TEXT) if final.text else "",
+        _error(final.error),
+        _citations(final.citations),
+        _table(final.summary),
+        _note(header.note),
+    )
+    body = "\n".join(section for section in sections if section)
+    return {"text/html": f'<div style="{_CARD}">\n{body}\n</div>', "text/plain": _plain(final)}
+
+
+class StaticView:
+    """Shows nothing until the end, then the bundle, once: for headless runs and saved notebooks (NOTEBOOK.md 3, 4)."""
+
+    def __init__(self) -> None:
+        self._feed = Feed(lambda: visible)
+        self._header: Header | None = None
+
+    def open(self, header: Header, stop: Callable[[], None]) -> None:
+        """Remember the header; a static output has no Stop button."""
+        del stop
+        self._header = header
+
+    def phase(self, name: str, t_ns: int) -> None:
+        """Announce a phase."""
+        self._feed.phase(name, t_ns)
+
+    def arrive(self, arrival: Arrival) -> None:
+        """Hand over an arrival."""
+        self._feed.arrive(arrival)
+
+    def paint(self, now_ns: int) -> None:
+        """Count what arrived; show nothing."""
+        del now_ns
+        self._feed.drain()
+
+    def close(self, final: FinalState) -> None:
+        """Display the bundle."""
+        if self._header is None:
+            return
+        from IPython.display import display
+
+        header, self._header = self._header, None
+        self._feed.drain()
+        display(bundle(header, self._feed.measured(final)), raw=True)  # type: ignore[no-untyped-call]
+
+
+def _safe(text: Any) -> str:
+    return html.escape(visible(well_formed(str(text))))
+
+
+def _head(header: Header, final: FinalState) -> str:
+    sign, colour = ("\N{CHECK MARK}", _GOOD) if final.outcome.ok else ("\N{BLACK SQUARE}", _BAD)
+    outcome = f'<span style="color:{colour}">{sign}</span> {_safe(outcome_words(final.outcome))}'
+    return f'<h4 style="{_HEAD}">{outcome}<span style="font-weight:400;{_MUTED}">{DOT}{_safe(header.title)}</span></h4>'
+
+
+def _pre(text: str, style: str) -> str:
+    shown = text[:SHOWN_LIMIT]
+    cut = len(text) - len(shown)
+    more = f"\n\n[{cut:,} more characters are in the result]" if cut else ""
+    # HTML drops one line end right after <pre>: a second one keeps the text whole
+    return f'<pre style="{style}">\n{_safe(shown)}{more}</pre>'
+
+
+def _details(title: str, text: str) -> str:
+    if not text:
+        return ""
+    summary = f'<summary style="padding:6px 12px;cursor:pointer;{_SMALL};{_MUTED}">{title}</summary>'
+    return f"<details>{summary}\n{_pre(text, _QUIET)}\n</details>"
+
+
+def _messages(messages: Sequence[str]) -> str:
+    return "\n".join(_pre(message, f"{_QUIET};padding-bottom:2px") for message in messages)
+
+
+def _error(error: str | None) -> str:
+    return f'<p style="{_ERROR}"><strong>Error:</strong> {_safe(error)}</p>' if error else ""
+
+
+def _citations(citations: Sequence[Mapping[str, Any]]) -> str:
+    if not citations:
+        return ""
+    rows = "\n".join(f"<li>{_citation(citation)}</li>" for citation in citations)
+    return (
+        f'<p style="margin:0;padding:6px 12px 0;{_SMALL};{_MUTED}">Citations</p>\n'
+        f'<ol style="margin:0;padding:2px 12px 8px 36px;{_SMALL}">\n{rows}\n</ol>'
+    )
+
+
+def _citation(citation: Mapping[str, Any]) -> str:
+    title, url, source = (
+        "" if missing(citation.get(key)) else str(citation[key]).strip() for key in ("title", "url", "source_type")
+    )
+    host = link_host(url)
+    shown = _safe(title or url or "untitled")
+    if host:
+        target = html.escape(url)
+        shown = f'<a href="{target}" target="_blank" rel="noopener noreferrer nofollow">{shown}</a> ({_safe(host)})'
+    elif url and title:
+        shown += f" ({_safe(url)})"
+    return shown + (f'<span style="{_MUTED}">{DOT}{_safe(source)}</span>' if source else "")
+
+
+def link_host(url: str) -> str:
+    """The host a link really leads to, or "" when it must not become a link (S3).
+
+    Args:
+        url: what the API gave; only absolute http and https URLs without spaces or controls become links.
+
+    Returns:
+        The host as a browser would contact it (non-ASCII names in their ASCII form).
+    """
+    if not url.isprintable() or " " in url or "\\" in url:
+        return ""
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        return host.encode("idna").decode("ascii") if parts.scheme in {"http", "https"} else ""
+    except ValueError:  # UnicodeError (a name no DNS knows) is one as well
+        return ""
+
+
+def _table(summary: Mapping[str, Any]) -> str:
+    known = figures(summary)
+    labels = "".join(
+        f'<th title="{html.escape(figure.meaning)}" style="{_CELL};font-weight:400;{_MUTED}">{figure.label}</th>'
+        for figure in known
+    )
+    values = "".join(
+        f'<td style="{_CELL};font-variant-numeric:tabular-nums">{html.escape(figure.value)}</td>' for figure in known
+    )
+    return (
+        f'<div style="overflow-x:auto;padding:7px 12px;border-top:1px solid {_LINE}">'
+        f'<table style="margin:0;border:0;border-collapse:collapse;{_SMALL};line-height:1.5">\n'
+        f"<tr>{labels}</tr>\n<tr>{values}</tr>\n</table></div>"
+    )
+
+
+def _note(note: str) -> str:
+    return f'<p style="margin:0;padding:0 12px 7px;{_SMALL};{_MUTED}">{_safe(note)}</p>' if note else ""
+
+
+def _plain(final: FinalState) -> str:
+    text = visible(well_formed(final.text[:SHOWN_LIMIT]))
+    error = f"error: {visible(well_formed(final.error))}" if final.error else ""
+    return "\n\n".join(part for part in (text, error, summary_line(final)) if part)

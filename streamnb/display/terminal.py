@@ -1,0 +1,108 @@
+"""A run as plain text: deltas as they come, one summary line at the end. For terminals, pipes and scripts.
+
+Knows the text stream it writes to. Must not know: IPython, widgets, HTML.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Final, TextIO
+
+from streamnb.display.feed import SHOWN_LIMIT, Batch, Feed
+from streamnb.display.figures import summary_line
+from streamnb.display.inert import TerminalFilter, well_formed
+from streamnb.display.view import Final as FinalState
+from streamnb.display.view import Header
+from streamnb.events import Arrival
+
+_DIM: Final = "\x1b[2m"
+_PLAIN: Final = "\x1b[0m"
+
+
+class PlainView:
+    """Writes text to a stream; on a terminal the reasoning is dimmed, and no order but ours reaches it (S7)."""
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = stream or sys.stdout
+        self._tty = self._stream.isatty()
+        self._feed = Feed(lambda: TerminalFilter().feed)
+        self._header: Header | None = None
+        self._at_line_start = True
+        self._section = ""
+
+    def open(self, header: Header, stop: Callable[[], None]) -> None:
+        """Name the target, on a terminal only: elsewhere the output is the answer. Ctrl-C stops."""
+        del stop
+        self._header = header
+        if self._tty:
+            self._line(line(header.title), dim=True)
+
+    def phase(self, name: str, t_ns: int) -> None:
+        """Announce a phase; only the clock uses it."""
+        self._feed.phase(name, t_ns)
+
+    def arrive(self, arrival: Arrival) -> None:
+        """Hand over an arrival."""
+        self._feed.arrive(arrival)
+
+    def paint(self, now_ns: int) -> None:
+        """Write what arrived."""
+        del now_ns
+        self._write(self._feed.drain())
+
+    def close(self, final: FinalState) -> None:
+        """Write what is left, the error if there is one, and the summary line."""
+        if self._header is None:
+            return
+        header, self._header = self._header, None
+        batch = self._feed.drain()
+        self._write(batch)
+        if final.text and not self._feed.answer.text and not self._feed.messages:
+            self._section_text("answer", line(final.text[:SHOWN_LIMIT]))
+        if final.error and line(final.error) not in self._feed.errors:
+            self._line(f"error: {line(final.error)}")
+        self._line(summary_line(self._feed.measured(final)), dim=True)
+        if header.note:
+            self._line(line(header.note), dim=True)
+
+    def _write(self, batch: Batch) -> None:
+        self._section_text("reasoning", "".join(batch.reasoning))
+        for message in batch.messages:
+            self._line(message)
+        if batch.replaced:
+            self._line("(the answer so far was replaced:)", dim=True)
+        self._section_text("answer", "".join(batch.answer))
+        for error in batch.errors:
+            self._line(f"error: {error}")
+        self._stream.flush()
+
+    def _section_text(self, section: str, text: str) -> None:
+        if not text:
+            return
+        if self._section not in {section, ""}:
+            self._end_line()
+        self._section = section
+        self._out(text, dim=section == "reasoning")
+        self._at_line_start = text.endswith("\n")
+
+    def _line(self, text: str, *, dim: bool = False) -> None:
+        self._end_line()
+        self._section = ""
+        self._out(text, dim=dim)
+        self._out("\n")
+
+    def _end_line(self) -> None:
+        if not self._at_line_start:
+            self._out("\n")
+        self._at_line_start = True
+
+    def _out(self, text: str, *, dim: bool = False) -> None:
+        encoding = getattr(self._stream, "encoding", None) or "utf-8"
+        text = text.encode(encoding, "replace").decode(encoding)  # an ASCII pipe must not end the run
+        self._stream.write(f"{_DIM}{text}{_PLAIN}" if dim and self._tty else text)
+
+
+def line(text: str) -> str:
+    """A whole text made harmless for a terminal, by a filter of its own: an open sequence ends with it."""
+    return TerminalFilter().feed(well_formed(text))

@@ -1,0 +1,87 @@
+"""The run file: append-only lines, one write each, locked while its writer lives (SAFETY P1, F71-76).
+
+Knows files and locks. Must not know: what the lines say, pandas, displays.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+from types import ModuleType
+
+from streamnb.transcript import Line, encode
+
+fcntl: ModuleType | None
+try:
+    import fcntl
+except ImportError:  # Windows has no flock: a dead writer cannot be told from a live one there
+    fcntl = None
+
+
+class Journal:
+    """An open run file, mode 0600. A failing disk never stops the run: it goes on in memory and says so.
+
+    Args:
+        path: a file that does not exist yet; its directory is made, mode 0700.
+
+    Attributes:
+        failed: None, or one line saying why nothing is written any more.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.failed: str | None = None
+        self._fd: int | None = None
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
+            if fcntl is not None:
+                fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            self._fail(error)
+
+    def write(self, line: Line) -> None:
+        """Append one line."""
+        if self._fd is None:
+            return
+        data = encode(line)
+        try:
+            while data:
+                data = data[os.write(self._fd, data) :]
+        except OSError as error:
+            self._fail(error)
+
+    def close(self) -> None:
+        """Put it on the disk and let go of it."""
+        if self._fd is not None:
+            with contextlib.suppress(OSError):
+                os.fsync(self._fd)
+            self._close()
+
+    def _close(self) -> None:
+        if self._fd is not None:
+            fd, self._fd = self._fd, None
+            with contextlib.suppress(OSError):
+                os.close(fd)
+
+    def _fail(self, error: OSError) -> None:
+        self.failed = f"not recorded on disk any more ({error.strerror or error}): {self.path}; the run goes on in memory."
+        self._close()
+
+
+def is_locked(path: Path) -> bool:
+    """True while the writer of a run file lives."""
+    if fcntl is None:
+        return False
+    try:
+        fd = os.open(path, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(fd)
+    return False

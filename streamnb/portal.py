@@ -1,0 +1,88 @@
+"""The loop thread: one daemon thread with one event loop, and the door from blocking code into it.
+
+Knows asyncio and threads. Must not know: HTTP, recording, IPython. Recipe and figures: NOTEBOOK.md 1 and 9.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import contextlib
+import contextvars
+import os
+import threading
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+_lock = threading.Lock()
+_loop: asyncio.AbstractEventLoop | None = None
+_pid = 0
+
+
+def loop() -> asyncio.AbstractEventLoop:
+    """The loop of the thread, started on first use; a fork gets its own."""
+    global _loop, _pid  # noqa: PLW0603  # one thread per process is the point
+    with _lock:
+        if _loop is None or _pid != os.getpid():
+            _loop, _pid = asyncio.new_event_loop(), os.getpid()
+            threading.Thread(target=_loop.run_forever, name="streamnb", daemon=True).start()
+        return _loop
+
+
+class Task(concurrent.futures.Future[T]):
+    """A coroutine running on the loop thread."""
+
+    _task: asyncio.Task[T] | None = None
+
+    def stop(self) -> None:
+        """Cancel it, from any thread."""
+        with contextlib.suppress(RuntimeError):  # the loop is gone with its process
+            loop().call_soon_threadsafe(self._cancel)
+
+    def _cancel(self) -> None:
+        if self._task is not None and not self._task.done():
+            self._task.cancel()
+
+
+def spawn(coroutine: Coroutine[Any, Any, T]) -> Task[T]:
+    """Start a coroutine on the loop thread, in a copy of the caller's context, so that output finds its cell."""
+    future: Task[T] = Task()
+    context = contextvars.copy_context()
+    target = loop()
+
+    def start() -> None:
+        future._task = target.create_task(coroutine, context=context)  # noqa: SLF001  # the same class
+        future._task.add_done_callback(finish)  # noqa: SLF001
+
+    def finish(task: asyncio.Task[T]) -> None:
+        if task.cancelled():
+            future.set_exception(concurrent.futures.CancelledError())
+        elif error := task.exception():
+            future.set_exception(error)
+        else:
+            future.set_result(task.result())
+
+    target.call_soon_threadsafe(start)
+    return future
+
+
+def wait(future: Task[T], tick: Callable[[], None] | None = None, every_s: float = 0.05) -> T:
+    """Block until a task is done, in slices, so that an interrupt is heard at once.
+
+    Args:
+        tick: called between the slices, on this thread: painting.
+        every_s: length of a slice, s.
+
+    Raises:
+        KeyboardInterrupt: the caller decides what becomes of the task.
+    """
+    while True:
+        try:
+            return future.result(timeout=every_s)
+        except concurrent.futures.TimeoutError:
+            if future.done():
+                raise
+            if tick is not None:
+                tick()

@@ -1,0 +1,339 @@
+"""What a provider is: pure functions on a frozen object, and the values they exchange with a conversation.
+
+Knows frames and events. Must not know: sockets, clocks, keys' values, other providers.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import ipaddress
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, ClassVar, Final, Literal
+from urllib.parse import urlsplit
+
+from streamnb.errors import UsageError, did_you_mean
+from streamnb.events import Event, Outcome, Prompt
+from streamnb.providers._seen import Seen
+from streamnb.redaction import Secret
+from streamnb.wire import Frame, Framer, SniffFramer, sse_or_json
+from streamnb.wire.strict_json import JSONError, loads
+
+Auth = Literal["bearer", "token", "raw", "x-api-key", "api-key", "query"]
+
+AUTH_STYLES: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
+    {
+        "bearer": ("Authorization", "Bearer "),
+        "token": ("Authorization", "Token "),
+        "raw": ("Authorization", ""),
+        "x-api-key": ("x-api-key", ""),
+        "api-key": ("api-key", ""),
+        "query": ("key", ""),
+    }
+)
+"""Auth style -> (header or query field, prefix of the value)."""
+
+FINISH: Final[Mapping[str, Outcome]] = MappingProxyType(
+    {
+        "length": Outcome.LENGTH,
+        "max_tokens": Outcome.LENGTH,
+        "content_filter": Outcome.FILTERED,
+        "content-filter": Outcome.FILTERED,
+        "tool_calls": Outcome.TOOL_CALLS,
+        "tool-calls": Outcome.TOOL_CALLS,
+        "function_call": Outcome.TOOL_CALLS,
+        "error": Outcome.ERROR_IN_STREAM,
+    }
+)
+"""Finish reasons that are not simply `complete`."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Option:
+    """One option of a provider: `--name` on the magic line, `name=` in Python."""
+
+    name: str
+    help: str
+    type: Literal["str", "int", "float", "bool", "json"] = "str"
+    default: Any = None
+    choices: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Call:
+    """One HTTP request a flow asks for.
+
+    Attributes:
+        name: what it is called in the tables; also the `event` of a JSON reply's frame.
+        path: appended to the base URL.
+        body: JSON value, or None for no body.
+        headers: values may be a `Secret`, resolved in transport only.
+        query: as headers.
+        stream: True when the reply is to be read as a stream.
+        delay_s: seconds to wait before it is sent.
+        secret_fields: fields of a JSON reply that are credentials: masked before anything is kept.
+    """
+
+    name: str
+    method: str = "POST"
+    path: str = ""
+    body: Any = None
+    headers: Mapping[str, str | Secret] = dataclasses.field(default_factory=dict)
+    query: Mapping[str, str | Secret] = dataclasses.field(default_factory=dict)
+    stream: bool = False
+    delay_s: float = 0.0
+    secret_fields: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ReplyHead:
+    """Status and headers (lower-case names) of a reply."""
+
+    status: int = 200
+    headers: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    @property
+    def content_type(self) -> str:
+        """The media type without parameters, lower case, "" when the header is missing."""
+        return self.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Reply:
+    """A whole reply, as a flow sees it."""
+
+    status: int
+    headers: Mapping[str, str]
+    events: Sequence[Event]
+    text: str
+    outcome: Outcome
+
+    @property
+    def ok(self) -> bool:
+        """False when the flow has nothing to go on with."""
+        return self.outcome.ok
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Ending:
+    """How the bytes of a reply ended.
+
+    Attributes:
+        cause: None when the body ended by itself, else the outcome the local side found (cut, timeout, stop, ...).
+        framing: how the end was marked: "chunked", "length" (proper), "close" (a cut looks the same), None unknown.
+        detail: one clause for the error text.
+    """
+
+    cause: Outcome | None = None
+    framing: Literal["chunked", "length", "close"] | None = "chunked"
+    detail: str = ""
+
+
+class Provider:
+    """One API. Frozen; all state of a stream is in `Seen`, so that two streams on one provider cannot mix.
+
+    Args:
+        base_url: replaces the class's `base_url`.
+        key_env: replaces the class's `key_env` (the environment variable that holds the key).
+        options: values for the class's `options`, by name.
+
+    Raises:
+        UsageError: an option that does not exist, or a value that does not fit.
+    """
+
+    name: ClassVar[str] = ""
+    title: ClassVar[str] = ""
+    doc_url: ClassVar[str] = ""
+    key_env: str | None = None
+    key_required: bool = True
+    auth: str = "bearer"
+    base_url: str = ""
+    options: ClassVar[tuple[Option, ...]] = ()
+    limits: ClassVar[Mapping[str, float]] = MappingProxyType({})
+    simulated: ClassVar[Mapping[str, Any]] = MappingProxyType({})
+    usage: ClassVar[Literal["sum", "last"]] = "last"
+    eof_is_terminal: ClassVar[bool] = False
+    values: Mapping[str, Any]
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls.name = cls.__module__.rpartition(".")[2]  # the file's stem is its name everywhere
+
+    def __init__(self, base_url: str | None = None, key_env: str | None = None, **options: Any) -> None:
+        known = {option.name: option for option in self.options}
+        for name in options.keys() - known.keys():
+            raise UsageError(f"{self.name} has no option {name!r}.{did_you_mean(name, known)}")
+        values = {option.name: _fit(self.name, option, options.get(option.name)) for option in self.options}
+        self._set("values", MappingProxyType(values))
+        self._set("base_url", (base_url or self.base_url).rstrip("/"))
+        self._set("key_env", key_env or self.key_env)
+
+    def _set(self, name: str, value: object) -> None:
+        object.__setattr__(self, name, value)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"a provider is frozen: {name} cannot be set; make another one")
+
+    def __repr__(self) -> str:
+        return f"<{self.name} at {self.base_url}>"
+
+    # -- what a provider file writes ------------------------------------------------------------------------------
+
+    def request(self, prompt: Prompt) -> Call:
+        """The one streaming call of an API that needs no more than one."""
+        raise UsageError(f"{self.name} defines neither flow() nor request()")
+
+    def flow(self, prompt: Prompt) -> Generator[Call, Reply, None]:
+        """The calls a prompt needs, in order; each is answered with its whole reply."""
+        yield self.request(prompt)
+
+    def framer(self, call: Call, head: ReplyHead) -> Framer:
+        """The framer for the streaming reply with this head."""
+        del head
+        return SniffFramer(sse_or_json(call.name, comment_frames=True))
+
+    def read(self, frame: Frame, seen: Seen) -> Iterator[Event]:
+        """What one frame means. A whole JSON reply is one frame whose `event` is the call's name."""
+        raise UsageError(f"{self.name} defines no read()")
+
+    def ends(self, event: Event) -> bool:
+        """True for the event after which nothing more is due; what comes later is flagged `late`."""
+        return event.kind == "end"
+
+    def outcome(self, seen: Seen, ending: Ending) -> Outcome:
+        """How a streaming reply ended (SAFETY R1, R2): only the dialect's own terminal signal makes it complete."""
+        if seen.error is not None:
+            return Outcome.ERROR_IN_STREAM
+        if seen.count("end"):
+            return FINISH.get(seen.finish_reason or "", Outcome.COMPLETE)
+        if ending.cause is not None:
+            return ending.cause
+        if not self.eof_is_terminal:
+            return Outcome.TRUNCATED
+        return Outcome.ENDED_UNVERIFIED if ending.framing == "close" else Outcome.COMPLETE
+
+    def answer(self, event: Event, value: Any) -> Call | None:
+        """The side call that answers an event while the stream is open, for APIs that have such."""
+        del event, value
+        return None
+
+    def server_t_ns(self, frame: Frame) -> int | None:
+        """The server's send time carried by a frame (CLOCK_MONOTONIC ns), when it carries nothing else."""
+        if frame.event == "comment" and frame.data.startswith(" t_ns=") and frame.data[6:].isdigit():
+            return int(frame.data[6:])
+        return None
+
+    # -- what a provider file uses --------------------------------------------------------------------------------
+
+    def credentials(self, *, required: bool | None = None) -> tuple[dict[str, str | Secret], dict[str, str | Secret]]:
+        """(headers, query) that carry the key, as this provider's `auth` style puts it."""
+        if self.key_env is None:
+            return {}, {}
+        field, prefix = AUTH_STYLES[self.auth]
+        secret = Secret(self.key_env, prefix=prefix, required=self.key_required if required is None else required)
+        return ({}, {field: secret}) if self.auth == "query" else ({field: secret}, {})
+
+
+def _fit(provider: str, option: Option, value: Any) -> Any:
+    """Check and convert an option's value."""
+    if value is None:
+        return option.default
+    try:
+        match option.type:
+            case "int":
+                value = int(value)
+            case "float":
+                value = float(value)
+            case "str":
+                value = str(value)
+            case "bool" if not isinstance(value, bool):
+                raise ValueError(value)
+            case _:
+                pass
+    except (TypeError, ValueError):
+        raise UsageError(f"{provider}: {option.name} wants {option.type}, not {value!r}.") from None
+    if option.choices and value not in option.choices:
+        raise UsageError(f"{provider}: {option.name}={value!r} is unknown.{did_you_mean(str(value), option.choices)}")
+    return value
+
+
+def is_loopback(url: str) -> bool:
+    """True when the host of a URL is this machine."""
+    host = urlsplit(url).hostname or ""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def parse(frame: Frame) -> tuple[Any, Event | None]:
+    """The JSON value of a frame, or the event that says it has none.
+
+    Returns:
+        (value, None), or (None, an `unknown` event flagged `malformed` that keeps the text in `data`).
+    """
+    if frame.value is not None or "malformed" in frame.flags:
+        bad = frame.value is None
+    else:
+        try:
+            value, _ = loads(frame.data)
+        except JSONError:
+            bad = True
+        else:
+            return value, None
+    if bad:
+        return None, Event("unknown", data={"raw": frame.data}, flags=frozenset({"malformed"}))
+    return frame.value, None
+
+
+def merge(body: dict[str, Any], params: Mapping[str, Any]) -> dict[str, Any]:
+    """A request body with the user's parameters over it; a parameter that is None removes the field."""
+    merged = {**body, **params}
+    return {key: value for key, value in merged.items() if value is not None}
+
+
+def error_event(value: Any, status: int | None = None, text: str = "") -> Event:
+    """The `error` event of an error body, in the order of WIRE.md 0.7.
+
+    Args:
+        value: the JSON body, or None.
+        status: HTTP status, or the one the body states.
+        text: the body as text, used when it is not JSON.
+    """
+    message, code = _message(value)
+    if not message:
+        message = " ".join(text.split())[:300]
+    body = {"status": status, "body": value} if isinstance(value, (dict, list)) else {"status": status}
+    return Event("error", text=message, name=code or (str(status) if status else None), data=body)
+
+
+def _message(value: Any) -> tuple[str, str | None]:
+    if isinstance(value, str):
+        return value, None
+    if not isinstance(value, dict):
+        return "", None
+    errors = value.get("errors")
+    for candidate in (value.get("error"), errors[0] if isinstance(errors, list) and errors else None):
+        if isinstance(candidate, str) and candidate:
+            return candidate, _code(value)
+        if isinstance(candidate, dict):
+            inner = candidate.get("message")
+            return (inner if isinstance(inner, str) else str(candidate)), _code(candidate)
+    message = value.get("message") or value.get("description")
+    if isinstance(message, str) and message:
+        details = value.get("details") or value.get("context")
+        return (f"{message} ({details})" if isinstance(details, str) else message), _code(value)
+    detail = value.get("detail")
+    if isinstance(detail, list) and detail and isinstance(detail[0], dict):
+        where = ".".join(str(part) for part in detail[0].get("loc", ()))
+        return f"{where}: {detail[0].get('msg', '')}".strip(": "), _code(value)
+    return (detail if isinstance(detail, str) else ""), _code(value)
+
+
+def _code(value: Mapping[str, Any]) -> str | None:
+    for key in ("code", "type", "status"):
+        if isinstance(value.get(key), (str, int)):
+            return str(value[key])
+    return None

@@ -1,0 +1,200 @@
+"""OpenAI Chat Completions, and every server that speaks it (WIRE.md 8.1).
+
+Knows the chunks of OpenAI, Azure, vLLM, LiteLLM, OpenRouter, Groq, DeepSeek, llama.cpp. Must not know: sockets, clocks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+from typing import Any, ClassVar
+
+from streamnb.errors import UsageError
+from streamnb.events import Event, Prompt
+from streamnb.providers._base import AUTH_STYLES, Call, Option, Provider, error_event, is_loopback, merge, parse
+from streamnb.providers._seen import Seen
+from streamnb.wire import Frame
+
+DONE = "[DONE]"
+
+
+class OpenAIChat(Provider):
+    """Any OpenAI-compatible base URL; a key is needed unless the host is loopback."""
+
+    title: ClassVar[str] = "OpenAI Chat Completions and compatible servers"
+    doc_url: ClassVar[str] = "https://platform.openai.com/docs/api-reference/chat"
+    key_env = "OPENAI_API_KEY"
+    base_url = "https://api.openai.com/v1"
+    simulated: ClassVar[Mapping[str, Any]] = MappingProxyType({"model": "simulated"})
+    options: ClassVar[tuple[Option, ...]] = (
+        Option("path", "path of the endpoint below the base URL", default="/chat/completions"),
+        Option("auth", "how the key is sent", default="bearer", choices=tuple(AUTH_STYLES)),
+        Option("no_usage", "do not ask for a usage chunk (strict servers refuse stream_options)", "bool", default=False),
+    )
+
+    def __init__(self, base_url: str | None = None, key_env: str | None = None, **options: Any) -> None:
+        super().__init__(base_url, key_env, **options)
+        self._set("auth", self.values["auth"])
+        self._set("key_required", not is_loopback(self.base_url))
+
+    def request(self, prompt: Prompt) -> Call:
+        """One POST of the prompt, with the system prompt before it."""
+        if prompt.model is None and self.key_required and "model" not in prompt.params:
+            raise UsageError("openai_chat needs a model: --model NAME (in Python model=...).")
+        messages = [{"role": "user", "content": prompt.text}]
+        if prompt.system is not None:
+            messages.insert(0, {"role": "system", "content": prompt.system})
+        body: dict[str, Any] = {"model": prompt.model, "messages": messages, "stream": True}
+        if not self.values["no_usage"]:
+            body["stream_options"] = {"include_usage": True}
+        headers, query = self.credentials()
+        return Call(
+            "chat.completions",
+            path=self.values["path"],
+            body=merge(body, prompt.params),
+            headers=headers,
+            query=query,
+            stream=True,
+        )
+
+    def read(self, frame: Frame, seen: Seen) -> Iterator[Event]:
+        """One chunk; or the whole completion, when the server answers plain JSON instead of a stream."""
+        if frame.data.strip() == DONE:
+            yield Event("end", name=DONE)
+            return
+        chunk, malformed = parse(frame)
+        if malformed is not None:
+            yield malformed
+        elif not isinstance(chunk, dict):
+            yield Event("unknown", data=chunk)
+        else:
+            yield from _chunk(chunk, frame, seen)
+
+    def ends(self, event: Event) -> bool:
+        """After finish_reason come usage and other answers; only after [DONE] nothing is due."""
+        return event.kind == "end" and event.name == DONE
+
+
+def _chunk(chunk: dict[str, Any], frame: Frame, seen: Seen) -> Iterator[Event]:
+    if chunk.get("error") or frame.event == "error":
+        yield error_event(chunk)
+        return
+    usage = _usage(chunk)
+    choices = chunk.get("choices")
+    if not isinstance(choices, list):
+        known = usage is not None or "prompt_filter_results" in chunk
+        yield Event("unknown", data=chunk) if not known else Event("trace", data=chunk)
+        choices = []
+    if choices and not seen.count("start"):
+        yield Event("start", id=_str(chunk.get("id")), name=_str(chunk.get("model")))
+    if not choices and chunk.get("prompt_filter_results"):
+        yield Event("trace", name="prompt_filter_results", data=chunk["prompt_filter_results"])
+    for choice in choices:
+        if isinstance(choice, dict):
+            yield from _choice(choice)
+    if usage is not None:
+        yield Event("usage", data=usage)
+
+
+def _choice(choice: Mapping[str, Any]) -> Iterator[Event]:
+    index = choice.get("index")
+    index = index if isinstance(index, int) else 0
+    delta = choice.get("delta")
+    if isinstance(delta, dict):
+        yield from _delta(delta, index)
+    elif isinstance(choice.get("message"), dict):  # plain JSON instead of a stream
+        yield from _message(choice["message"], index)
+    elif isinstance(choice.get("text"), str) and choice["text"]:  # legacy completions
+        yield Event("delta", choice["text"], index)
+    reason = choice.get("finish_reason")
+    if isinstance(reason, str) and reason:
+        yield Event("end", choice=index, name=reason)
+
+
+def _delta(delta: Mapping[str, Any], index: int) -> Iterator[Event]:
+    for text in _reasoning(delta):
+        yield Event("reasoning", text, index)
+    content = delta.get("content")
+    if isinstance(content, str) and content:
+        yield Event("delta", content, index)
+    elif isinstance(content, list):  # Mistral's magistral models: typed parts
+        yield from _parts(content, index)
+    refusal = delta.get("refusal")
+    if isinstance(refusal, str) and refusal:
+        yield Event("delta", refusal, index, name="refusal")
+    yield from _tools(delta, index)
+
+
+def _message(message: Mapping[str, Any], index: int) -> Iterator[Event]:
+    for text in _reasoning(message):
+        yield Event("reasoning", text, index)
+    text = message.get("content") or message.get("refusal")
+    if isinstance(text, str) and text:
+        yield Event("message", text, index, name="refusal" if not message.get("content") else None)
+    yield from _tools(message, index)
+
+
+def _reasoning(delta: Mapping[str, Any]) -> Iterator[str]:
+    """DeepSeek, vLLM and LiteLLM say `reasoning_content`, OpenRouter `reasoning`; some send both: count it once."""
+    for key in ("reasoning_content", "reasoning"):
+        text = delta.get(key)
+        if isinstance(text, str) and text:
+            yield text
+            return
+    details = delta.get("reasoning_details")
+    for part in details if isinstance(details, list) else ():
+        text = (part.get("text") or part.get("summary")) if isinstance(part, dict) else None
+        if isinstance(text, str) and text:
+            yield text
+
+
+def _parts(parts: list[Any], index: int) -> Iterator[Event]:
+    for part in parts:
+        if isinstance(part, dict) and isinstance(part.get("text"), str) and part["text"]:
+            yield Event("delta", part["text"], index)
+        elif isinstance(part, dict) and isinstance(part.get("thinking"), list):
+            for inner in part["thinking"]:
+                if isinstance(inner, dict) and isinstance(inner.get("text"), str):
+                    yield Event("reasoning", inner["text"], index)
+
+
+def _tools(delta: Mapping[str, Any], index: int) -> Iterator[Event]:
+    calls = delta.get("tool_calls")
+    for call in calls if isinstance(calls, list) else ():
+        if isinstance(call, dict):
+            function = call.get("function")
+            function = function if isinstance(function, dict) else {}
+            yield Event(
+                "tool_call",
+                _str(function.get("arguments")) or "",
+                index,
+                _str(function.get("name")),
+                _str(call.get("id")),
+                {"index": call.get("index", 0)},
+            )
+    legacy = delta.get("function_call")
+    if isinstance(legacy, dict):
+        yield Event("tool_call", _str(legacy.get("arguments")) or "", index, _str(legacy.get("name")))
+
+
+def _usage(chunk: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Usage wherever it stands: top level, `x_groq`, or inside a choice (Moonshot); any non-null one counts."""
+    groq = chunk.get("x_groq")
+    choices = chunk.get("choices")
+    first = choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else {}
+    for usage in (chunk.get("usage"), groq.get("usage") if isinstance(groq, dict) else None, first.get("usage")):
+        if isinstance(usage, dict):
+            details = usage.get("completion_tokens_details")
+            reasoning = details.get("reasoning_tokens") if isinstance(details, dict) else None
+            return {
+                "tokens_in": usage.get("prompt_tokens"),
+                "tokens_out": usage.get("completion_tokens"),
+                "tokens_reasoning": reasoning,
+                "usage": "last",
+                "raw": usage,
+            }
+    return None
+
+
+def _str(value: Any) -> str | None:
+    return value if isinstance(value, str) else None

@@ -1,0 +1,252 @@
+"""Record: journals each read before anything looks at it, keeps columns, ends in exactly one outcome.
+
+Knows transcript lines and columns. Must not know: pandas, displays, sockets, clocks.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from array import array
+from collections.abc import Mapping
+from typing import Any, Final
+
+from streamnb.conversation import Step
+from streamnb.events import Arrival, Chunk, Event, Outcome
+from streamnb.journal import Journal
+from streamnb.transcript import CallLine, EndLine, ReadLine, ReplyLine, RunLine
+
+_NONE: Final = -1
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RunInfo:
+    """What a run was asked to be.
+
+    Attributes:
+        started_ns: wall clock, ns since the epoch.
+        usage: how several usage reports add up: `sum` or `last`.
+    """
+
+    run_id: str
+    provider: str
+    target: str
+    started_ns: int
+    profile: str | None = None
+    model: str | None = None
+    cell_id: str | None = None
+    chat: str | None = None
+    repeat: int | None = None
+    usage: str = "last"
+
+
+@dataclasses.dataclass(slots=True)
+class CallRow:
+    """One HTTP call of a run. Durations in s (NaN: did not happen), stamps in CLOCK_MONOTONIC ns (None: the same)."""
+
+    n: int
+    name: str
+    stream: bool
+    t_ns: int
+    status: int | None = None
+    framing: str | None = None
+    t0_ns: int | None = None
+    dns_s: float = math.nan
+    connect_s: float = math.nan
+    tls_s: float = math.nan
+    sent_ns: int | None = None
+    headers_ns: int | None = None
+    first_byte_ns: int | None = None
+    end_ns: int | None = None
+    reused: bool | None = None
+    headers: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+
+class ChunkColumns:
+    """One row per read; position is `seq`. -1 stands for a missing server stamp."""
+
+    def __init__(self) -> None:
+        self.call = array("i")
+        self.t_ns = array("q")
+        self.wire_bytes = array("q")
+        self.n_frames = array("q")
+        self.n_events = array("q")
+        self.server_t_ns = array("q")
+        self.data: list[bytes] = []
+        self.stamp_source: list[str] = []
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+
+class EventColumns:
+    """One row per event; position is `seq`. -1 stands for no choice index."""
+
+    def __init__(self) -> None:
+        self.chunk = array("q")
+        self.choice = array("q")
+        self.kind: list[str] = []
+        self.text: list[str] = []
+        self.name: list[str | None] = []
+        self.id: list[str | None] = []
+        self.data: list[str | None] = []
+        self.flags: list[str] = []
+
+    def __len__(self) -> int:
+        return len(self.kind)
+
+
+class Record:
+    """One run as it happens: the journal on disk (if any) and the columns in memory.
+
+    Args:
+        info: what was asked.
+        journal: where the lines go, or None for no file.
+    """
+
+    def __init__(self, info: RunInfo, journal: Journal | None = None) -> None:
+        self.info = info
+        self.journal = journal
+        self.calls: list[CallRow] = []
+        self.chunks = ChunkColumns()
+        self.events = EventColumns()
+        self.outcome: Outcome | None = None
+        self.error: str | None = None
+        self.queued_s = math.nan
+
+    # -- what happens, in order ---------------------------------------------------------------------------------
+
+    def begin(self, line: RunLine) -> None:
+        """The run starts."""
+        self._write(line)
+
+    def call(self, line: CallLine) -> CallRow:
+        """A call is handed to the transport."""
+        self._write(line)
+        row = CallRow(line.n, line.name, line.stream, line.t_ns)
+        self.calls.append(row)
+        return row
+
+    def reply(self, line: ReplyLine) -> None:
+        """The headers of a reply are in."""
+        self._write(line)
+        row = self.calls[line.n]
+        row.status, row.framing = line.status, line.framing
+        row.headers = {key.lower(): value for key, value in line.headers}
+        self.reached(line.n, line.timings)
+
+    def reached(self, n: int, timings: Mapping[str, Any]) -> None:
+        """How far the request of a call came."""
+        for name in _TIMINGS & timings.keys():
+            value = timings[name]
+            setattr(self.calls[n], name, math.nan if value is None and name.endswith("_s") else value)
+
+    def read(self, line: ReadLine) -> None:
+        """A read, before anything looks at it: journal first (SAFETY P1)."""
+        self._write(line)
+        row = self.calls[line.n]
+        if row.first_byte_ns is None:
+            row.first_byte_ns = line.t_ns
+        chunks = self.chunks
+        chunks.call.append(line.n)
+        chunks.t_ns.append(line.t_ns)
+        chunks.wire_bytes.append(line.w)
+        chunks.data.append(line.b)
+        chunks.stamp_source.append(line.stamp)
+        chunks.n_frames.append(0)
+        chunks.n_events.append(0)
+        chunks.server_t_ns.append(_NONE)
+
+    def understood(self, step: Step) -> Arrival:
+        """What the last read amounted to; called again when the end of the body completes more events."""
+        seq = len(self.chunks) - 1
+        chunks = self.chunks
+        chunks.n_frames[seq] += step.n_frames
+        chunks.n_events[seq] += len(step.events)
+        if step.server_t_ns is not None:
+            chunks.server_t_ns[seq] = step.server_t_ns
+        for event in step.events:
+            self._event(seq, event)
+        chunk = Chunk(
+            seq,
+            chunks.call[seq],
+            chunks.t_ns[seq],
+            len(chunks.data[seq]),
+            chunks.wire_bytes[seq],
+            chunks.data[seq],
+            chunks.n_frames[seq],
+            chunks.stamp_source[seq],
+            step.server_t_ns,
+        )
+        return Arrival(chunk, step.events)
+
+    def end_call(self, t_ns: int) -> None:
+        """The body of the latest call is over."""
+        self.calls[-1].end_ns = t_ns
+
+    def end(self, outcome: Outcome, error: str | None, line: EndLine) -> None:
+        """The run is over; only the first outcome counts."""
+        if self.outcome is None:
+            self.outcome, self.error = outcome, error
+            self._write(line)
+            if self.journal is not None:
+                self.journal.close()
+
+    def _write(self, line: Any) -> None:
+        if self.journal is not None:
+            self.journal.write(line)
+
+    def _event(self, seq: int, event: Event) -> None:
+        events = self.events
+        events.chunk.append(seq)
+        events.choice.append(_NONE if event.choice is None else event.choice)
+        events.kind.append(event.kind)
+        events.text.append(event.text)
+        events.name.append(_well_formed(event.name))
+        events.id.append(_well_formed(event.id))
+        events.data.append(None if event.data is None else json.dumps(event.data))
+        events.flags.append(" ".join(sorted(event.flags)) if event.flags else "")
+
+    # -- what it amounts to -------------------------------------------------------------------------------------
+
+    @property
+    def t0_ns(self) -> int | None:
+        """First byte of the first streaming request that got a ready connection, CLOCK_MONOTONIC ns."""
+        return next((row.t0_ns for row in self.calls if row.stream and row.t0_ns is not None), None)
+
+    @property
+    def setup_s(self) -> float:
+        """From the first call to t0, s; NaN without t0."""
+        return math.nan if self.t0_ns is None else (self.t0_ns - self.calls[0].t_ns) / 1e9
+
+    @property
+    def end_ns(self) -> int | None:
+        """End of the last body."""
+        return next((row.end_ns for row in reversed(self.calls) if row.end_ns is not None), None)
+
+    @property
+    def close_ns(self) -> int | None:
+        """End of the last streaming body."""
+        return next((row.end_ns for row in reversed(self.calls) if row.stream and row.end_ns is not None), None)
+
+    def counts(self) -> dict[str, int]:
+        """For the transcript's end line."""
+        return {
+            "calls": len(self.calls),
+            "reads": len(self.chunks),
+            "bytes": sum(map(len, self.chunks.data)),
+            "events": len(self.events),
+            "late_events": sum("late" in flags.split() for flags in self.events.flags if flags),
+        }
+
+
+_TIMINGS: Final = frozenset({"dns_s", "connect_s", "tls_s", "t0_ns", "sent_ns", "headers_ns", "reused"})
+
+
+def _well_formed(text: str | None) -> str | None:
+    if text is None or text.isascii():
+        return text
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+

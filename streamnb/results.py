@@ -1,0 +1,226 @@
+"""Run: what the user holds. A view over a record that delegates to tables, analysis and displays.
+
+Knows how the parts are put together. Must not know: sockets, how a run came about, IPython.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from streamnb.display import Final, Header, bundle
+from streamnb.errors import RunError
+from streamnb.events import Outcome, Prompt
+from streamnb.providers import Provider
+from streamnb.providers._seen import join
+from streamnb.recording import Record
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Run:
+    """One prompt to one target and all that came back. Works while it still runs; then shows what is there so far.
+
+    Made by `streamnb.stream` and its kin, by the cell magic, and by `streamnb.open`.
+    """
+
+    def __init__(self, record: Record, provider: Provider, prompt: Prompt, path: Path | None = None) -> None:
+        self._record = record
+        self._provider = provider
+        self.prompt = prompt
+        self.path = path
+        """The run file, or None when it was not recorded on disk."""
+
+    # -- what came ------------------------------------------------------------------------------------------------
+
+    @property
+    def run_id(self) -> str:
+        """The run's name: start time and six random hex digits."""
+        return self._record.info.run_id
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """How it ended (a `str`); None while it runs."""
+        return self._record.outcome
+
+    @property
+    def ok(self) -> bool:
+        """True when the API itself ended the answer."""
+        return self.outcome is not None and self.outcome.ok
+
+    @property
+    def error(self) -> str | None:
+        """One line: whose fault, what next. None when nothing went wrong."""
+        return self._record.error
+
+    @property
+    def warning(self) -> str | None:
+        """One line when the disk refused the recording; the run itself is whole."""
+        journal = self._record.journal
+        return journal.failed if journal is not None else None
+
+    @property
+    def text(self) -> str:
+        """The answer: deltas of the first choice, else whole messages, else the end event's full text."""
+        texts = self.texts
+        if texts:
+            return texts[min(texts)]
+        events = self._record.events
+        if self.messages:
+            return "\n\n".join(self.messages)
+        return next((text for kind, text in zip(events.kind, events.text, strict=False) if kind == "end" and text), "")
+
+    @property
+    def texts(self) -> dict[int, str]:
+        """The streamed text of each choice, by index (0 where the API has only one)."""
+        parts: dict[int, list[str]] = {}
+        events = self._record.events
+        for kind, text, choice in zip(events.kind, events.text, events.choice, strict=False):
+            if kind == "delta":
+                parts.setdefault(max(choice, 0), []).append(text)
+            elif kind == "replace":
+                parts[max(choice, 0)] = [text]
+        return {choice: join(pieces) for choice, pieces in parts.items()}
+
+    @property
+    def reasoning(self) -> str:
+        """The reasoning text, "" when there was none."""
+        return join(self._texts_of("reasoning"))
+
+    @property
+    def messages(self) -> list[str]:
+        """Whole messages (a bot's bubbles), in order."""
+        return self._texts_of("message")
+
+    @property
+    def session_id(self) -> str | None:
+        """The platform's session, to go on in: `--session-id` of the next run."""
+        events = self._record.events
+        return next((ident for kind, ident in zip(events.kind, events.id, strict=False) if kind == "session"), None)
+
+    @property
+    def raw(self) -> bytes:
+        """The decoded body bytes of all replies, in order, secrets masked in place."""
+        return b"".join(self._record.chunks.data)
+
+    def _texts_of(self, kind: str) -> list[str]:
+        events = self._record.events
+        return [text for found, text in zip(events.kind, events.text, strict=False) if found == kind]
+
+    # -- tables ---------------------------------------------------------------------------------------------------
+
+    @property
+    def events(self) -> pd.DataFrame:
+        """One row per event; columns as declared in `streamnb.tables`."""
+        from streamnb import tables
+
+        return tables.events(self._record)
+
+    @property
+    def chunks(self) -> pd.DataFrame:
+        """One row per socket read: the only thing that has a time of its own."""
+        from streamnb import tables
+
+        return tables.chunks(self._record)
+
+    @property
+    def calls(self) -> pd.DataFrame:
+        """One row per HTTP call, with the phases of its request."""
+        from streamnb import tables
+
+        return tables.calls(self._record)
+
+    @property
+    def citations(self) -> pd.DataFrame:
+        """One row per citation, with the place in the text where it arrived."""
+        from streamnb import tables
+
+        return tables.citations(self._record)
+
+    @property
+    def frames(self) -> pd.DataFrame:
+        """The raw stream as a table: one row per SSE, JSON Lines or prefix-line message."""
+        from streamnb import shelf, tables
+
+        return tables.frames(self._record, shelf.frames(self._record, self._provider, self.prompt))
+
+    @property
+    def gaps(self) -> pd.DataFrame:
+        """One row per gap between reads that carried text, s."""
+        from streamnb import analysis
+
+        return analysis.gaps(self.events)
+
+    @property
+    def stalls(self) -> pd.DataFrame:
+        """Gaps far longer than this stream's own pace (`streamnb.analysis.stalls`)."""
+        from streamnb import analysis
+
+        record = self._record
+        close_s = None
+        if record.close_ns is not None and record.t0_ns is not None and record.outcome is not None:
+            close_s = (record.close_ns - record.t0_ns) / 1e9
+        return analysis.stalls(self.events, until_s=close_s)
+
+    @property
+    def summary(self) -> pd.DataFrame:
+        """This run's row of the table `runs`."""
+        from streamnb import tables
+
+        return tables.runs([self.row()])
+
+    def row(self) -> dict[str, Any]:
+        """The values of `summary` as a plain dict; missing values are NaN or None."""
+        from streamnb import analysis, tables
+
+        return {**tables.run_row(self._record), **analysis.latency_row(self.events)}
+
+    # -- showing --------------------------------------------------------------------------------------------------
+
+    def final(self) -> Final:
+        """What a display shows at the end."""
+        return Final(
+            text=self.text,
+            reasoning=self.reasoning,
+            outcome=self.outcome or Outcome.CRASHED,
+            error=self.error or self.warning,
+            summary={**self.row(), **self._rate()},
+            citations=self.citations.to_dict("records"),
+            messages=self.messages if self._record.events.kind.count("delta") else [],
+        )
+
+    def _rate(self) -> dict[str, Any]:
+        """Text chunks per second, for displays: shown only where the server counted no tokens."""
+        from streamnb import analysis
+
+        for row in analysis.latency(self.events).to_dict("records"):
+            span = row["e2e_s"] - row["ttft_s"]
+            if row["n_gaps"] > 0 and span > 0:
+                return {"rate_per_s": row["n_gaps"] / span, "rate_unit": "chunks/s"}
+        return {}
+
+    def header(self, note: str = "") -> Header:
+        """What a display shows at the top."""
+        from urllib.parse import urlsplit
+
+        info = self._record.info
+        host = urlsplit(self._provider.base_url).netloc.rpartition("@")[2]
+        return Header(info.provider, info.model, info.target, host, info.run_id, note)
+
+    def __repr__(self) -> str:
+        state = self.outcome.value if self.outcome is not None else "running"
+        return f"<Run {self.run_id} {self._record.info.target}: {state}, {len(self.text)} characters>"
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, str]:
+        del kwargs
+        return bundle(self.header(), self.final())
+
+    def raise_for_outcome(self) -> None:
+        """Do nothing when it is `ok`.
+
+        Raises:
+            RunError: it ended badly; the message is `error`, and the run is in its `run`.
+        """
+        if self.outcome is not None and not self.ok:
+            raise RunError(self.error or f"{self._record.info.target} ended as {self.outcome.value}", self)

@@ -1,0 +1,132 @@
+"""What a target's name stands for: profiles, defaults, where recordings go.
+
+Knows provider classes and environment variables' names. Must not know: keys' values, sockets, IPython.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final, Literal
+from urllib.parse import urlsplit
+
+from streamnb.errors import UsageError, did_you_mean
+from streamnb.providers import Provider, load, names
+
+DUMMY_KEY: Final = "streamnb-simulator-key"
+"""Sent to the simulator and the local model in place of a key: the user's own never goes there."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Profile:
+    """A named target that is not a provider file.
+
+    Attributes:
+        companion: the child process that serves it.
+    """
+
+    provider: str
+    companion: Literal["simulator", "local_model"]
+    model: str
+    help: str
+
+
+PROFILES: Final[Mapping[str, Profile]] = MappingProxyType(
+    {
+        "demo": Profile("openai_chat", "simulator", "simulated", "the built-in simulator; needs no key and no network"),
+        "local": Profile("openai_chat", "local_model", "smollm2", "a real small model on this machine (extra `local`)"),
+    }
+)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Target:
+    """What a run talks to.
+
+    Attributes:
+        typed: as the user named it.
+        dummy_key: stands in for every key, or None to use the user's.
+    """
+
+    typed: str
+    provider: Provider
+    profile: str | None
+    model: str | None
+    dummy_key: str | None
+
+    @property
+    def host(self) -> str:
+        """Host (and port) the requests go to."""
+        return urlsplit(self.provider.base_url).netloc.rpartition("@")[2]
+
+
+def companion(target: str, *, sim: bool) -> Literal["simulator", "local_model"] | None:
+    """The child process that a target needs, if any.
+
+    Raises:
+        UsageError: there is no such target.
+    """
+    profile = PROFILES.get(target)
+    if profile is None and target not in names():
+        raise UsageError(f"There is no target {target!r}.{did_you_mean(target, [*names(), *PROFILES])}")
+    if sim:
+        return "simulator"
+    return profile.companion if profile else None
+
+
+def resolve(  # noqa: PLR0913  # one keyword per thing a user can say
+    typed: str,
+    options: Mapping[str, Any],
+    *,
+    origin: str | None = None,
+    base_url: str | None = None,
+    key_env: str | None = None,
+    model: str | None = None,
+    pace: Mapping[str, Any] | None = None,
+) -> Target:
+    """Make the provider of a target.
+
+    Args:
+        typed: a provider's or a profile's name.
+        options: the provider's options.
+        origin: address of the companion that serves it, or None for the real API.
+        pace: pace and scenario for the simulator.
+
+    Raises:
+        UsageError: an unknown target or option, or options that exclude each other.
+    """
+    profile = PROFILES.get(typed)
+    provider = load(profile.provider if profile else typed)
+    if origin is None:
+        if pace:
+            raise UsageError(f"{', '.join(sorted(pace))} are for the simulator: add --sim (in Python sim=True).")
+        return Target(typed, provider(base_url, key_env, **options), None, model, None)
+    if base_url is not None:
+        raise UsageError("--sim and --base-url exclude each other: the simulator has its own address.")
+    defaults = dict(provider.simulated)
+    own = {option.name for option in provider.options}
+    given = {**{key: value for key, value in defaults.items() if key in own}, **options}
+    if profile and profile.companion == "local_model":
+        address = origin
+    else:
+        address = origin + _prefix(pace or {}) + urlsplit(provider.base_url).path
+    fallback = profile.model if profile else defaults.get("model")
+    return Target(typed, provider(address, key_env, **given), typed if profile else None, model or fallback, DUMMY_KEY)
+
+
+def _prefix(pace: Mapping[str, Any]) -> str:
+    """The simulator's way to say pace and scenario: a first path segment."""
+    return "/~" + ",".join(f"{key}={value}" for key, value in {"stamps": 1, **pace}.items())
+
+
+def recordings_dir() -> Path:
+    """Where run files go: STREAMNB_RECORDINGS, else the user data directory."""
+    chosen = os.environ.get("STREAMNB_RECORDINGS")
+    if chosen:
+        return Path(chosen).expanduser()
+    import platformdirs
+
+    return platformdirs.user_data_path("streamnb") / "recordings"

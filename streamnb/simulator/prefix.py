@@ -1,0 +1,130 @@
+"""The `/~k=v,k=v` segment before a path: it chooses pace and scenario for everything under that base URL.
+
+Knows the option table. Must not know: any API, how an answer is made.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from streamnb.simulator.pace import Pace
+from streamnb.simulator.scenarios import known
+
+_MOST_TOKENS: Final = 10_000_000
+_LONGEST_S: Final = 86_400.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Setup:
+    """What one base URL asked for.
+
+    Attributes:
+        pace: how fast the answer comes.
+        scenario: what goes wrong, a name of `scenarios.SCENARIOS` (`http-503` for `http-<code>`).
+        framing: framing of Typebot's streamMessage (`prefix_lines`, `sse`, `raw_text`); None = the endpoint's own.
+        at: the call of a several-call API at which a wrong reply (`http-`, `html-`, `error-200`, `json-200`) comes.
+    """
+
+    pace: Pace = dataclasses.field(default_factory=Pace)
+    scenario: str = "ok"
+    framing: str | None = None
+    at: str = "stream"
+
+
+class PrefixError(ValueError):
+    """The segment is wrong: `option` says where, the message why and what is known."""
+
+    def __init__(self, option: str, message: str) -> None:
+        super().__init__(message)
+        self.option = option
+
+
+def read(segment: str) -> Setup:
+    """Read a segment without its slash and tilde, such as `scenario=stall,tokens=20`.
+
+    Raises:
+        PrefixError: an unknown, doubled or malformed option, or a value out of range.
+    """
+    values: dict[str, Any] = {}
+    for item in filter(None, segment.split(",")):
+        name, equals, value = item.partition("=")
+        if name not in OPTIONS:
+            raise PrefixError(name, f"unknown option {name!r}{_like(name, OPTIONS)}; known: {', '.join(OPTIONS)}")
+        if not equals or name in values:
+            raise PrefixError(name, f"write {name}=VALUE, once")
+        values[name] = _value(name, value)
+    pace = Pace(**{key: values.pop(key) for key in _PACE if key in values})
+    return _stalled(Setup(pace=pace, **values))
+
+
+def _value(name: str, value: str) -> Any:
+    try:
+        return OPTIONS[name](value)
+    except ValueError as error:
+        raise PrefixError(name, f"{name}={value!r}: {error}") from error
+
+
+def _stalled(setup: Setup) -> Setup:
+    """The scenario `stall` is a pace: the stall lies in the middle unless `stall_at` says where."""
+    if setup.scenario != "stall" or setup.pace.stall_at >= 0:
+        return setup
+    return dataclasses.replace(setup, pace=dataclasses.replace(setup.pace, stall_at=setup.pace.tokens // 2))
+
+
+def _like(name: str, names: Mapping[str, Any] | tuple[str, ...]) -> str:
+    close = difflib.get_close_matches(name, list(names), n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+def _whole(least: int, most: int) -> Callable[[str], int]:
+    def read_whole(value: str) -> int:
+        digits = value.removeprefix("-")
+        number = int(value) if digits.isascii() and digits.isdigit() else most + 1
+        if not least <= number <= most:
+            raise ValueError(f"a whole number from {least} to {most} is wanted")
+        return number
+
+    return read_whole
+
+
+def _real(most: float) -> Callable[[str], float]:
+    def read_real(value: str) -> float:
+        number = float(value)
+        if not (math.isfinite(number) and 0.0 <= number <= most):
+            raise ValueError(f"a number from 0 to {most:g} is wanted")
+        return number
+
+    return read_real
+
+
+def _one_of(*names: str) -> Callable[[str], str]:
+    def read_name(value: str) -> str:
+        if value not in names:
+            raise ValueError(f"one of {', '.join(names)} is wanted{_like(value, names)}")
+        return value
+
+    return read_name
+
+
+OPTIONS: Final[Mapping[str, Callable[[str], Any]]] = {
+    "seed": _whole(0, 2**63),
+    "tokens": _whole(0, _MOST_TOKENS),
+    "ttft": _real(_LONGEST_S),
+    "gap": _real(_LONGEST_S),
+    "gap_dist": _one_of("constant", "lognormal"),
+    "sigma": _real(5.0),
+    "burst": _whole(1, _MOST_TOKENS),
+    "stall_at": _whole(-1, _MOST_TOKENS),
+    "stall": _real(_LONGEST_S),
+    "stamps": _whole(0, 1),
+    "scenario": known,
+    "framing": _one_of("prefix_lines", "sse", "raw_text"),
+    "at": _one_of("start", "continue", "stream"),
+}
+"""Every option with the function that reads its value, or raises ValueError saying what is wanted."""
+
+_PACE: Final = frozenset(field.name for field in dataclasses.fields(Pace))

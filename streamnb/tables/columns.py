@@ -1,0 +1,151 @@
+"""Columns: what each table has, in which order, with which dtype and meaning.
+
+Knows pandas dtypes by name only. Must not know: pandas, records, formulas' code.
+"""
+
+from __future__ import annotations
+
+from itertools import chain
+from typing import Final
+
+_RUN_ID = ("string", "the run, as in its file name")
+_EVENT_SEQ = ("int64", "number of the event in its run, from 0")
+_CALL = ("int64", "number of the HTTP call in its run, from 0")
+_T_NS = ("int64", "when the socket read completed (CLOCK_MONOTONIC, ns; transport)")
+_T_S = ("float64", "the same counted from t0 (s); missing without t0")
+_STAMP = ("string", "where time stamps were taken: read (socket), chunk (a client's iterator), replay")
+
+_TIMING: Final = {
+    "ttft_s": ("float64", "t0 to the first non-empty delta or reasoning event (s; events)"),
+    "ttfa_s": ("float64", "t0 to the first answer text: reasoning does not count (s; events)"),
+    "ttfr_s": ("float64", "t0 to the first reasoning text (s; events)"),
+    "e2e_s": ("float64", "t0 to the last delta or reasoning event (s; events)"),
+}
+_TPOT = ("float64", "(e2e_s - ttft_s) / (tokens_out - 1), server's count only (s; events)")
+_MAX_GAP = ("float64", "longest gap between chunks with text (s; events)")
+_TOKENS: Final = {
+    "n_chars": ("Int64", "characters of streamed text: deltas and reasoning, all choices (events)"),
+    "tokens_in": ("Int64", "prompt tokens as the server counts them (usage events)"),
+    "tokens_out": ("Int64", "generated tokens, reasoning included, as the server counts them (usage events)"),
+    "token_source": ("string", "server; missing when no count came: tokens are never guessed"),
+}
+
+_DECLARED: Final[dict[str, dict[str, tuple[str, str]]]] = {
+    "runs": {
+        "run_id": _RUN_ID,
+        "provider": ("string", "name of the API (its file in providers/)"),
+        "model": ("string", "model asked for"),
+        "target": ("string", "what was typed behind %%chatstream"),
+        "profile": ("string", "profile the target came from"),
+        "started_at": ("datetime64[ns, UTC]", "wall clock at the start"),
+        "outcome": ("string", "how it ended; missing while it runs"),
+        "error": ("string", "the message of what went wrong"),
+        "cell_id": ("string", "notebook cell that started it"),
+        "chat": ("string", "conversation it belongs to"),
+        "repeat": ("Int64", "number of the repetition, from 0"),
+        "setup_s": ("float64", "first call handed to the transport to t0 (s; transport)"),
+        "queued_s": ("float64", "waiting for a client-side slot (s); missing where there are no slots"),
+        **_TIMING,
+        "close_s": ("float64", "t0 to the end of the last streamed body (s; transport)"),
+        "tpot_s": _TPOT,
+        "max_gap_s": _MAX_GAP,
+        "n_chunks": ("Int64", "rows of chunks"),
+        "n_events": ("Int64", "rows of events"),
+        "n_bytes": ("Int64", "decoded body bytes"),
+        **_TOKENS,
+        "stamp_source": _STAMP,
+    },
+    "calls": {
+        "run_id": _RUN_ID,
+        "n": _CALL,
+        "name": ("string", "what the call is for (provider)"),
+        "status": ("Int64", "HTTP status; missing when no reply came"),
+        "dns_s": ("float64", "name lookup (s; transport); missing when there was none, as on a reused connection"),
+        "connect_s": ("float64", "TCP connect (s; transport); missing when there was none"),
+        "tls_s": ("float64", "TLS handshake (s; transport); missing when there was none"),
+        "sent_s": ("float64", "the call's own t0 to the request's last byte handed over (s; transport)"),
+        "headers_s": ("float64", "the call's own t0 to the reply's headers (s; transport)"),
+        "first_byte_s": ("float64", "the call's own t0 to the first byte of the reply's body (s; transport)"),
+        "reused": ("boolean", "whether an open connection was used again; missing when unknown"),
+    },
+    "chunks": {
+        "run_id": _RUN_ID,
+        "seq": ("int64", "number of the chunk in its run, from 0"),
+        "call": _CALL,
+        "t_ns": _T_NS,
+        "t_s": _T_S,
+        "n_bytes": ("int64", "decoded body bytes"),
+        "wire_bytes": ("Int64", "bytes read from the socket, HTTP framing included; missing when not seen"),
+        "data": ("object", "the decoded body bytes, secrets masked in place"),
+        "n_frames": ("int64", "frames it completed"),
+        "n_events": ("int64", "events it completed"),
+        "stamp_source": _STAMP,
+        "server_t_ns": ("Int64", "send time the server wrote into it (CLOCK_MONOTONIC of this machine, ns)"),
+    },
+    "events": {
+        "run_id": _RUN_ID,
+        "seq": _EVENT_SEQ,
+        "chunk_seq": ("int64", "chunk that completed it"),
+        "call": _CALL,
+        "t_ns": _T_NS,
+        "t_s": _T_S,
+        "kind": ("string", "what it means: delta, reasoning, message, citation, usage, ping, error, end, ..."),
+        "text": ("string", "piece of the answer, whole message, tool arguments or error message"),
+        "choice": ("Int64", "which answer it belongs to, where an API sends several"),
+        "name": ("string", "tool, action, error type, finish reason or model"),
+        "id": ("string", "the platform's id of the message, tool call, session or citation"),
+        "data": ("string", "the rest of what the API sent, as JSON text"),
+        "coalesced": ("boolean", "its chunk completed more than this event, so its own time is not known"),
+        "flags": ("string", "what was unusual about its bytes, words separated by spaces"),
+    },
+    "citations": {
+        "run_id": _RUN_ID,
+        "seq": _EVENT_SEQ,
+        "t_s": _T_S,
+        "id": ("string", "the platform's id of the citation"),
+        "title": ("string", "title of the source"),
+        "url": ("string", "address of the source"),
+        "source_type": ("string", "kind of source, in the platform's words"),
+        "at_char": ("Int64", "characters of the answer before it: the platform's number, else the deltas before it"),
+    },
+    "stalls": {
+        "run_id": _RUN_ID,
+        "start_s": ("float64", "t0 to the last text before the silence (s)"),
+        "length_s": ("float64", "length of the silence (s)"),
+        "after_seq": ("int64", "last event with text before it"),
+        "recovered": ("boolean", "whether text came again"),
+    },
+    "gaps": {
+        "run_id": _RUN_ID,
+        "seq": ("int64", "first event with text of the later chunk"),
+        "chunk_seq": ("int64", "the later chunk"),
+        "call": _CALL,
+        "t_s": ("float64", "t0 to the end of the gap (s)"),
+        "gap_s": ("float64", "time between the two reads (s)"),
+        "coalesced": ("boolean", "the later chunk completed more than one event"),
+    },
+    "latency": {
+        "run_id": _RUN_ID,
+        **_TIMING,
+        "tpot_s": _TPOT,
+        "tokens_per_s": ("float64", "(tokens_out - 1) / (e2e_s - ttft_s), server's count only (1/s)"),
+        "max_gap_s": _MAX_GAP,
+        "icl_p50_s": ("float64", "median inter-chunk latency = gap (s); missing below 2 gaps"),
+        "icl_p95_s": ("float64", "95th percentile of the gaps (s); missing below 20 gaps"),
+        "n_gaps": ("Int64", "gaps between chunks with text"),
+        "n_text_events": ("Int64", "non-empty delta and reasoning events, all choices"),
+        **_TOKENS,
+    },
+}
+
+COLUMNS: Final = {table: {name: dtype for name, (dtype, _) in c.items()} for table, c in _DECLARED.items()}
+"""Declared columns of each table, in order, with their pandas dtypes (the same on pandas 2.2 and 3)."""
+
+DOC: Final = {table: {name: doc for name, (_, doc) in c.items()} for table, c in _DECLARED.items()}
+"""One line per column: meaning, unit, source."""
+
+
+def columns_markdown(table: str) -> str:
+    """The columns of one table as a Markdown table (name, dtype, meaning)."""
+    rows = (f"| `{name}` | {dtype} | {doc} |" for name, (dtype, doc) in _DECLARED[table].items())
+    return "\n".join(chain(["| column | dtype | meaning |", "|---|---|---|"], rows)) + "\n"

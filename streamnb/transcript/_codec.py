@@ -1,0 +1,124 @@
+"""One line of a transcript to bytes and back; nothing that was altered or torn passes for whole.
+
+Knows JSON, base64 and CRC-32. Must not know: files, clocks, sockets, what a run means.
+"""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import json
+import zlib
+from typing import Any, Final
+
+from streamnb.errors import TranscriptError
+from streamnb.transcript._lines import CHECKS, LINES, VERSION, Line, OtherLine, ReadLine, RunLine, is_int
+
+MAX_LINE: Final = 64 << 20
+"""Longest line written or read, in bytes."""
+
+_KINDS: Final = {line: kind for kind, line in LINES.items()}
+_FIELDS: Final = {line: dataclasses.fields(line) for line in LINES.values()}
+_dumps = json.JSONEncoder(separators=(",", ":")).encode  # ASCII: U+2028 and lone surrogates become escapes
+
+
+def encode(line: Line) -> bytes:
+    """A line as it is appended to the file, with one `write`.
+
+    Args:
+        line: its JSON fields hold JSON values; redacted already.
+
+    Returns:
+        ASCII bytes; the only LF is the last byte.
+
+    Raises:
+        TranscriptError: it is longer than `MAX_LINE`, so nothing would read it again.
+        TypeError: a field holds something that is no JSON value.
+    """
+    fields: dict[str, Any] = {"t": _KINDS[type(line)]}
+    for field in _FIELDS[type(line)]:
+        fields[field.name] = getattr(line, field.name)
+    if isinstance(line, ReadLine):
+        if line.k_ns is None:
+            del fields["k_ns"]
+        fields |= {"b": _readable(line.b), "crc": zlib.crc32(line.b)}
+    encoded = _dumps(fields).encode("ascii") + b"\n"
+    if len(encoded) > MAX_LINE:
+        raise TranscriptError(f"a line of {len(encoded)} bytes is longer than a transcript may hold ({MAX_LINE}).")
+    return encoded
+
+
+def _readable(data: bytes) -> str | dict[str, str]:
+    try:
+        return data.decode()
+    except UnicodeDecodeError:  # also when a read ends inside a character
+        return {"base64": base64.b64encode(data).decode("ascii")}
+
+
+def decode(line: bytes) -> Line | OtherLine:
+    """Read one line.
+
+    Args:
+        line: with or without its line end (LF or CR LF).
+
+    Returns:
+        The line; fields it does not know are ignored, a type it does not know is an `OtherLine`.
+
+    Raises:
+        TranscriptError: torn, foreign, altered (CRC), too long, or of a later version of the format.
+    """
+    if len(line) > MAX_LINE:
+        raise TranscriptError(f"{len(line)} bytes are longer than a transcript's line may be ({MAX_LINE}).")
+    try:
+        fields = json.loads(line.decode())
+    except (ValueError, RecursionError):  # ValueError: not UTF-8, not JSON, a number of more than 4300 digits
+        raise TranscriptError("this is not a whole line of JSON.") from None
+    kind = fields.get("t") if isinstance(fields, dict) else None
+    if not isinstance(kind, str):
+        raise TranscriptError('this is JSON, but no line of a transcript: it has no type "t".')
+    if kind not in LINES:
+        return OtherLine(kind)
+    return _typed(LINES[kind], kind, fields)
+
+
+def _typed(cls: type[Line], kind: str, fields: dict[str, Any]) -> Line:
+    if cls is RunLine:
+        _check_version(fields.get("v"))
+    if cls is ReadLine:
+        fields["b"] = _payload(fields.get("b"), fields.get("crc"))
+    values: dict[str, Any] = {}
+    for field in _FIELDS[cls]:
+        if field.name not in fields and _has_default(field):
+            continue
+        value: Any = fields.get(field.name)
+        if not CHECKS[str(field.type)](value):
+            raise TranscriptError(f"{field.name!r} of this {kind} line is missing or is not {field.type}.")
+        values[field.name] = [(name, text) for name, text in value] if field.type == "Headers" else value
+    return cls(**values)
+
+
+def _has_default(field: dataclasses.Field[Any]) -> bool:
+    return field.default is not dataclasses.MISSING or field.default_factory is not dataclasses.MISSING
+
+
+def _check_version(version: Any) -> None:
+    if not is_int(version) or version < 1:
+        raise TranscriptError("the run line has no format version: this is not a transcript of streamnb.")
+    if version > VERSION:
+        raise TranscriptError(f"format {version} is newer than this streamnb reads ({VERSION}): upgrade streamnb.")
+
+
+def _payload(value: Any, crc: Any) -> bytes:
+    try:
+        match value:
+            case str():
+                data = value.encode()
+            case {"base64": str(text)}:
+                data = base64.b64decode(text, validate=True)
+            case _:
+                raise TranscriptError("this read line has no bytes.")
+    except ValueError:  # a lone surrogate, or no base64: no encoder of ours wrote it
+        raise TranscriptError("the bytes of this read line cannot be decoded.") from None
+    if zlib.crc32(data) != crc:
+        raise TranscriptError("the bytes of this read line are not those that were written (CRC-32 differs).")
+    return data

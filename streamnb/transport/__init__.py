@@ -1,0 +1,19 @@
+"""The only sockets. Knows httpx, httpcore and keys; must not know frames' meaning, recording, displays."""
+
+from __future__ import annotations
+
+from streamnb.transport.keys import Keyring
+from streamnb.transport.pool import Read, StampedTransport, Timings
+from streamnb.transport.send import Exchange, classify, exchange, prepare, timings_of
+
+__all__ = [
+    "Exchange",
+    "Keyring",
+    "Read",
+    "StampedTransport",
+    "Timings",
+    "classify",
+    "exchange",
+    "prepare",
+    "timings_of",
+]

@@ -1,0 +1,51 @@
+"""Keys: the one place where a `Secret` becomes its value.
+
+Knows the environment. Must not know: requests, APIs. Values never leave except into a request and the scrubber.
+"""
+
+from __future__ import annotations
+
+import os
+
+from streamnb.errors import MissingKeyError
+from streamnb.redaction import Secret
+
+
+class Keyring:
+    """Resolves secrets and remembers the values, for the scrubber.
+
+    Args:
+        who: the provider's name, for the error text.
+        dummy: used instead of every key (simulator, local model), so that the user's is never sent.
+    """
+
+    def __init__(self, who: str, dummy: str | None = None) -> None:
+        self._who = who
+        self._dummy = dummy
+        self._used: dict[str, None] = {}
+
+    def __repr__(self) -> str:
+        return "<Keyring ***>"
+
+    @property
+    def used(self) -> tuple[str, ...]:
+        """Values handed out so far."""
+        return tuple(self._used)
+
+    def value(self, secret: Secret) -> str | None:
+        """The header or query value for a secret, None when it is not required and not set.
+
+        Raises:
+            MissingKeyError: it is required and its environment variable is empty.
+        """
+        key = self._dummy if self._dummy is not None else os.environ.get(secret.env, "").strip()
+        if not key:
+            if secret.required:
+                raise MissingKeyError(
+                    f"{self._who} needs {secret.env} in the environment; without a key add --sim (sim=True), "
+                    "or try: %%chatstream demo"
+                )
+            return None
+        if self._dummy is None:
+            self._used[key] = None
+        return secret.prefix + key

@@ -1,0 +1,270 @@
+"""Sockets that stamp: an httpcore network backend whose reads carry the time at which the loop got them.
+
+Knows asyncio transports. Must not know: HTTP, APIs, recording. Stamps are CLOCK_MONOTONIC ns, taken in the
+protocol callback: before any parsing and before any task is woken (PERFORMANCE.md 6).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import socket
+import ssl
+import time
+from collections import deque
+from collections.abc import Iterable
+from typing import Any, Final
+
+import httpcore
+
+BUFFER_BYTES: Final = 64 * 1024
+HIGH_WATER_BYTES: Final = 1024 * 1024
+_STAGGER_S: Final = 0.25  # RFC 8305 section 8
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ReadInfo:
+    """The socket read that a stream handed out last.
+
+    Attributes:
+        index: number of the read on its connection, from 0.
+        t_ns: when the event loop received it, CLOCK_MONOTONIC ns.
+        n_bytes: its length on the wire, bytes (after TLS).
+    """
+
+    index: int
+    t_ns: int
+    n_bytes: int
+
+
+class _Protocol(asyncio.BufferedProtocol):
+    """Receives into one buffer, stamps, queues; pauses the socket when nobody takes."""
+
+    def __init__(self) -> None:
+        self.transport: asyncio.Transport | None = None
+        self.queue: deque[tuple[int, bytes]] = deque()
+        self.eof = False
+        self.lost: BaseException | None = None
+        self._buffer = bytearray(BUFFER_BYTES)
+        self._view = memoryview(self._buffer)
+        self._queued = 0
+        self._paused = False
+        self._reader: asyncio.Future[None] | None = None
+        self._can_write = asyncio.Event()
+        self._can_write.set()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport  # type: ignore[assignment]  # TCP transports read and write
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        del sizehint
+        return self._view
+
+    def buffer_updated(self, nbytes: int) -> None:
+        t_ns = time.monotonic_ns()
+        self.queue.append((t_ns, bytes(self._view[:nbytes])))
+        self._queued += nbytes
+        if self._queued > HIGH_WATER_BYTES and not self._paused and self.transport is not None:
+            self._paused = True
+            self.transport.pause_reading()
+        self._wake()
+
+    def eof_received(self) -> bool:
+        self.eof = True
+        self._wake()
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.eof = True
+        self.lost = exc
+        self._can_write.set()
+        self._wake()
+
+    def pause_writing(self) -> None:
+        self._can_write.clear()
+
+    def resume_writing(self) -> None:
+        self._can_write.set()
+
+    def _wake(self) -> None:
+        if self._reader is not None and not self._reader.done():
+            self._reader.set_result(None)
+
+    async def take(self) -> tuple[int, bytes]:
+        """The oldest queued read; b"" at the end of the connection."""
+        while not self.queue:
+            if self.eof:
+                if self.lost is not None:
+                    raise httpcore.ReadError(_reason(self.lost)) from self.lost
+                return time.monotonic_ns(), b""
+            self._reader = asyncio.get_running_loop().create_future()
+            await self._reader
+        t_ns, data = self.queue.popleft()
+        self._queued -= len(data)
+        if self._paused and self._queued < HIGH_WATER_BYTES // 2 and self.transport is not None:
+            self._paused = False
+            self.transport.resume_reading()
+        return t_ns, data
+
+    async def write(self, data: bytes) -> None:
+        """Hand bytes to the socket and wait while its buffer is full."""
+        if self.transport is None or self.transport.is_closing():
+            raise httpcore.WriteError("the connection is closed")
+        self.transport.write(data)
+        await self._can_write.wait()
+
+
+class StampedStream(httpcore.AsyncNetworkStream):
+    """One connection. `get_extra_info("streamnb.read")` is the `ReadInfo` of the last read.
+
+    Attributes:
+        on_drained: called when the reader asks for more: everything read before has been parsed.
+        dns_s: how long the name took to resolve, s.
+    """
+
+    def __init__(self, protocol: _Protocol, dns_s: float) -> None:
+        self._protocol = protocol
+        self._count = 0
+        self._info: ReadInfo | None = None
+        self.dns_s = dns_s
+        self.on_drained: Any = None
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109  # httpcore's
+        """One socket read, whole; `max_bytes` is at least the buffer's size for httpcore's HTTP/1.1."""
+        del max_bytes
+        if self.on_drained is not None:
+            self.on_drained()
+        try:
+            async with asyncio.timeout(timeout):
+                t_ns, data = await self._protocol.take()
+        except TimeoutError:
+            raise httpcore.ReadTimeout(f"no byte for {timeout} s") from None
+        if data:
+            self._info = ReadInfo(self._count, t_ns, len(data))
+            self._count += 1
+        return data
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109  # httpcore's
+        """Write everything."""
+        try:
+            async with asyncio.timeout(timeout):
+                await self._protocol.write(buffer)
+        except TimeoutError:
+            raise httpcore.WriteTimeout(f"could not send for {timeout} s") from None
+
+    async def aclose(self) -> None:
+        """Close the socket now."""
+        if self._protocol.transport is not None:
+            self._protocol.transport.close()
+
+    async def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109  # httpcore's
+    ) -> StampedStream:
+        """The same connection under TLS; stamps are then taken after decryption."""
+        loop = asyncio.get_running_loop()
+        transport = self._protocol.transport
+        if transport is None:
+            raise httpcore.ConnectError("the connection is closed")
+        try:
+            async with asyncio.timeout(timeout):
+                secured = await loop.start_tls(
+                    transport, self._protocol, ssl_context, server_hostname=server_hostname, ssl_shutdown_timeout=1.0
+                )
+        except TimeoutError:
+            transport.abort()
+            raise httpcore.ConnectTimeout(f"TLS took longer than {timeout} s") from None
+        except (OSError, ssl.SSLError) as error:
+            transport.abort()
+            raise httpcore.ConnectError(f"TLS: {_reason(error)}") from error
+        self._protocol.transport = secured
+        return self
+
+    def get_extra_info(self, info: str) -> Any:
+        """`streamnb.read`, `is_readable`, and what asyncio's transport knows."""
+        match info:
+            case "streamnb.read":
+                return self._info
+            case "is_readable":
+                return self._protocol.eof or bool(self._protocol.queue)
+            case "server_addr":
+                info = "peername"
+            case "client_addr":
+                info = "sockname"
+            case _:
+                pass
+        transport = self._protocol.transport
+        return transport.get_extra_info(info) if transport is not None else None
+
+
+class StampingBackend(httpcore.AsyncNetworkBackend):
+    """Connects: resolves the name once, then tries its addresses a quarter of a second apart."""
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,  # noqa: ASYNC109  # httpcore's
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> StampedStream:
+        """A connection, or httpcore.ConnectError / ConnectTimeout with the reason."""
+        del local_address, socket_options
+        start = time.monotonic_ns()
+        try:
+            async with asyncio.timeout(timeout):
+                addresses = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+                dns_s = (time.monotonic_ns() - start) / 1e9
+                protocol = await _first(list(dict.fromkeys(address[4][:2] for address in addresses)))
+        except TimeoutError:
+            raise httpcore.ConnectTimeout(f"{host}:{port} did not answer within {timeout:g} s") from None
+        except socket.gaierror as error:
+            raise httpcore.ConnectError(f"the name {host} cannot be resolved ({error.strerror})") from error
+        except OSError as error:
+            raise httpcore.ConnectError(f"{host}:{port}: {_reason(error)}") from error
+        return StampedStream(protocol, dns_s)
+
+    async def sleep(self, seconds: float) -> None:
+        """As asyncio's."""
+        await asyncio.sleep(seconds)
+
+
+async def _first(addresses: list[tuple[Any, ...]]) -> _Protocol:
+    """Connect to the addresses, each next one after the stagger or the failure before it; the first to answer wins."""
+    loop = asyncio.get_running_loop()
+
+    async def connect(address: tuple[Any, ...]) -> _Protocol:
+        _, protocol = await loop.create_connection(_Protocol, *address)
+        return protocol
+
+    tasks: list[asyncio.Task[_Protocol]] = []
+    error: BaseException = OSError("no address")
+    try:
+        waiting = list(addresses)
+        while waiting or any(not task.done() for task in tasks):
+            if waiting:
+                tasks.append(loop.create_task(connect(waiting.pop(0))))
+            pending = [task for task in tasks if not task.done()]
+            stagger = _STAGGER_S if waiting else None
+            done, _ = await asyncio.wait(pending, timeout=stagger, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                if task.exception() is None:
+                    return task.result()
+                error = task.exception() or error
+    finally:
+        for task in tasks:
+            task.cancel()
+    raise error
+
+
+def _reason(error: BaseException) -> str:
+    """The cause in words, without Python's decoration."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"certificate refused: {error.verify_message}"
+    if isinstance(error, ssl.SSLError):
+        return error.reason or str(error)
+    if isinstance(error, ConnectionRefusedError):
+        return "connection refused; nothing listens there"
+    return (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__

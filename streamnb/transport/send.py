@@ -1,0 +1,151 @@
+"""One call, sent: request out, head and reads in, every way it can fail named by its outcome.
+
+Knows calls, keys and httpx. Must not know: what the bytes mean, recording, displays.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import math
+from collections.abc import AsyncIterator, Callable
+from typing import Any, Final, Literal
+from urllib.parse import urlsplit
+
+import httpx
+
+from streamnb._version import __version__
+from streamnb.errors import TransportError, UsageError
+from streamnb.events import Outcome
+from streamnb.providers import Call, Provider, ReplyHead
+from streamnb.providers._base import is_loopback
+from streamnb.redaction import Secret
+from streamnb.transport.decoding import Decoder
+from streamnb.transport.keys import Keyring
+from streamnb.transport.pool import Read, StampedTransport, Timings, framing
+
+USER_AGENT: Final = f"streamnb/{__version__}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Exchange:
+    """A reply whose headers are in.
+
+    Attributes:
+        headers: as received, in order.
+        framing: how the end of the body is marked.
+        timings: stamps of the request; also `setup` parts.
+        reads: the body, one item per socket read, content decoding undone.
+    """
+
+    head: ReplyHead
+    headers: list[tuple[str, str]]
+    framing: Literal["chunked", "length", "close"]
+    timings: Timings
+    reads: AsyncIterator[Read]
+
+
+def prepare(provider: Provider, call: Call, keys: Keyring, *, allow_http: bool = False) -> httpx.Request:
+    """The HTTP request of a call, with the keys in it. Nothing is sent.
+
+    Raises:
+        MissingKeyError: a required key is not in the environment.
+        UsageError: a URL that is not http(s), or one that would carry the key in the clear.
+    """
+    url = provider.base_url + call.path
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise UsageError(f"{provider.name}: the base URL {provider.base_url!r} is not an http(s) address.")
+    headers = {
+        "Accept": "text/event-stream, application/json;q=0.9, */*;q=0.8" if call.stream else "application/json",
+        "Accept-Encoding": "identity",  # gzip buffers, and buffers lie about time
+        "Cache-Control": "no-store",
+        "User-Agent": USER_AGENT,
+    }
+    carries_key = _resolve(call.headers, keys, headers)
+    query: dict[str, str] = {}
+    carries_key |= _resolve(call.query, keys, query)
+    if carries_key and parts.scheme == "http" and not is_loopback(url) and not allow_http:
+        raise UsageError(
+            f"{provider.name}: {parts.scheme}://{parts.hostname} would get the key in the clear; use https, "
+            "or say allow_http=True (--allow-http) if the network is yours."
+        )
+    content = None
+    if call.body is not None:
+        headers["Content-Type"] = "application/json"
+        content = _json(call.body)
+    request = httpx.Request(call.method, url, headers=headers, content=content)
+    if query:
+        request.url = request.url.copy_merge_params(query)
+    return request
+
+
+def _resolve(fields: Any, keys: Keyring, into: dict[str, str]) -> bool:
+    found = False
+    for name, value in fields.items():
+        if isinstance(value, Secret):
+            resolved = keys.value(value)
+            if resolved is None:
+                continue
+            found = True
+            into[name] = resolved
+        else:
+            into[name] = value
+    return found
+
+
+def _json(body: Any) -> bytes:
+    try:
+        return json.dumps(body, ensure_ascii=False).encode()
+    except UnicodeEncodeError:  # a lone surrogate in the prompt: only its escape can be sent
+        return json.dumps(body).encode()
+
+
+@contextlib.asynccontextmanager
+async def exchange(
+    transport: StampedTransport,
+    request: httpx.Request,
+    connect_s: float | None,
+    on_t0: Callable[[int], None] | None = None,
+) -> AsyncIterator[Exchange]:
+    """Send a prepared request; the socket is closed or given back on every way out (SAFETY R10)."""
+    request.extensions.update({"timeout": {"connect": connect_s}, "streamnb.on_t0": on_t0})
+    response = await transport.handle_async_request(request)
+    reads = response.extensions["streamnb.reads"]
+    try:
+        headers = [(key.decode("latin-1"), value.decode("latin-1")) for key, value in response.headers.raw]
+        decoder = Decoder(response.headers.get("content-encoding", ""))
+        yield Exchange(
+            ReplyHead(response.status_code, {key.lower(): value for key, value in headers}),
+            headers,
+            framing(response),
+            response.extensions["streamnb.timings"],
+            _decoded(reads, decoder),
+        )
+    finally:
+        await reads.aclose()
+        await response.aclose()
+
+
+async def _decoded(reads: AsyncIterator[Read], decoder: Decoder) -> AsyncIterator[Read]:
+    async for read in reads:
+        yield dataclasses.replace(read, data=decoder.decode(read.data))
+    decoder.close()
+
+
+def timings_of(request: httpx.Request) -> Timings:
+    """How far a request came, also when it failed."""
+    found = request.extensions.get("streamnb.timings")
+    return found if isinstance(found, Timings) else Timings(math.nan, math.nan, math.nan)
+
+
+def classify(error: BaseException, host: str) -> tuple[Outcome, str]:
+    """(outcome, one clause) for what can go wrong between this process and the API."""
+    if isinstance(error, TransportError):
+        return Outcome(error.outcome), str(error)
+    if isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout)):
+        return Outcome.CONNECT_ERROR, f"no connection to {host}: {error}. Check the base URL and the network."
+    if isinstance(error, (httpx.ReadError, httpx.WriteError)):
+        return Outcome.PROTOCOL_ERROR, f"the connection to {host} broke off: {error}."
+    return Outcome.PROTOCOL_ERROR, f"{host} broke the HTTP protocol: {error}."

@@ -1,0 +1,295 @@
+from __future__ import annotations
+
+import json
+import math
+import re
+import threading
+import tracemalloc
+
+import numpy as np
+import pandas as pd
+import pytest
+from record_builder import S, T0_NS, CallRow, append, delta, events_of, read, record
+
+from streamnb import analysis, tables
+from streamnb.events import Event, Outcome
+from streamnb.tables import COLUMNS, DOC, columns_markdown
+
+CONTRACT = {
+    "runs": (
+        "run_id provider model target profile started_at outcome error cell_id chat repeat setup_s queued_s ttft_s "
+        "ttfa_s ttfr_s e2e_s close_s tpot_s max_gap_s n_chunks n_events n_bytes n_chars tokens_in tokens_out "
+        "token_source stamp_source"
+    ),
+    "calls": "run_id n name status dns_s connect_s tls_s sent_s headers_s first_byte_s reused",
+    "chunks": "run_id seq call t_ns t_s n_bytes wire_bytes data n_frames n_events stamp_source server_t_ns",
+    "events": "run_id seq chunk_seq call t_ns t_s kind text choice name id data coalesced flags",
+    "citations": "run_id seq t_s id title url source_type at_char",
+    "stalls": "run_id start_s length_s after_seq recovered",
+}
+FROM_RECORD = {
+    "events": tables.events,
+    "chunks": tables.chunks,
+    "calls": tables.calls,
+    "citations": tables.citations,
+    "runs": lambda made: tables.runs([tables.run_row(made)]),
+}
+
+
+def full_record():
+    cite = Event("citation", name="T", id="c1", data={"url": "https://x.example"})
+    made = record(read(0.5, delta(), Event("end", name="stop")), read(0.75, cite, wire_bytes=-1, server_t_ns=5))
+    made.calls.append(CallRow(0, reused=True, connect_s=0.25, sent_ns=T0_NS + S, headers_ns=T0_NS + 2 * S))
+    return made
+
+
+@pytest.mark.parametrize("table", CONTRACT)
+def test_columns_and_their_order_are_the_contract(table):
+    assert list(COLUMNS[table]) == CONTRACT[table].split()
+
+
+@pytest.mark.parametrize("made", [record(), full_record()], ids=["empty", "full"])
+@pytest.mark.parametrize("table", FROM_RECORD)
+def test_every_table_has_the_declared_columns_and_dtypes(table, made):
+    frame = FROM_RECORD[table](made)
+    assert {name: str(dtype) for name, dtype in frame.dtypes.items()} == COLUMNS[table]
+    assert list(frame) == list(COLUMNS[table])
+
+
+def test_runs_has_its_dtypes_without_a_row():
+    frame = tables.runs([])
+    assert len(frame) == 0
+    assert {name: str(dtype) for name, dtype in frame.dtypes.items()} == COLUMNS["runs"]
+
+
+@pytest.mark.parametrize("table", FROM_RECORD)
+def test_an_empty_and_a_full_table_concatenate_without_a_change_of_dtype(table):
+    both = pd.concat([FROM_RECORD[table](record()), FROM_RECORD[table](full_record())])
+    assert {name: str(dtype) for name, dtype in both.dtypes.items()} == COLUMNS[table]
+
+
+@pytest.mark.parametrize("table", COLUMNS)
+def test_the_markdown_of_a_table_has_one_whole_line_per_column(table):
+    lines = columns_markdown(table).splitlines()
+    assert len(lines) == 2 + len(COLUMNS[table])
+    for line, (name, dtype) in zip(lines[2:], COLUMNS[table].items(), strict=True):
+        assert line == f"| `{name}` | {dtype} | {DOC[table][name]} |"
+        assert line.count("|") == 4
+        assert len(DOC[table][name]) > 5
+
+
+def test_a_column_with_a_unit_in_its_name_says_it_in_its_meaning():
+    for table, columns in DOC.items():
+        for name, doc in columns.items():
+            unit = name.rsplit("_", 1)[-1]
+            if unit in {"s", "ns"} and not name.endswith("per_s"):
+                assert re.search(rf"[( ]{unit}( from t0)?[);]", doc), (table, name)
+
+
+def test_an_event_takes_time_and_call_from_its_chunk():
+    frame = events_of(read(0.5, delta("a"), delta("b")), read(0.5, call=0), read(0.75, delta("c"), call=1))
+    assert frame["seq"].tolist() == [0, 1, 2]
+    assert frame["chunk_seq"].tolist() == [0, 0, 2]
+    assert frame["call"].tolist() == [0, 0, 1]
+    assert frame["t_ns"].tolist() == [T0_NS + S // 2, T0_NS + S // 2, T0_NS + 3 * S // 4]
+    assert frame["t_s"].tolist() == [0.5, 0.5, 0.75]
+    assert frame["coalesced"].tolist() == [True, True, False]
+    assert frame["text"].tolist() == ["a", "b", "c"]
+
+
+def test_missing_values_are_missing_and_not_zero():
+    made = record(read(1, Event("delta", "x")), t0=False)
+    row = tables.events(made).iloc[0]
+    assert row["choice"] is pd.NA
+    assert row["name"] is pd.NA
+    assert row["id"] is pd.NA
+    assert row["data"] is pd.NA
+    assert math.isnan(row["t_s"])
+    assert row["flags"] == ""
+    assert tables.chunks(made)["server_t_ns"].iloc[0] is pd.NA
+    assert tables.chunks(made)["t_s"].isna().all()
+
+
+def test_choice_zero_is_a_choice():
+    frame = events_of(read(1, delta("a", choice=0), delta("b", choice=1), delta("c")))
+    assert frame["choice"].tolist() == [0, 1, pd.NA]
+
+
+def test_seconds_stay_exact_after_half_a_year_of_uptime():
+    made = record(read(0.25, delta()))
+    made.t0_ns = 15_000_000 * S + 1
+    made.chunks.t_ns[0] = made.t0_ns + 1
+    assert tables.events(made)["t_s"].tolist() == [1e-9]
+
+
+def test_a_heartbeat_or_half_a_frame_is_still_a_chunk():
+    frame = tables.chunks(record(read(0.5, data=b": ping\n\n"), read(1, delta(), data=b"\xff\x00", server_t_ns=9)))
+    assert frame["n_events"].tolist() == [0, 1]
+    assert frame["n_bytes"].tolist() == [8, 2]
+    assert frame["data"].tolist() == [b": ping\n\n", b"\xff\x00"]
+    assert frame["server_t_ns"].tolist() == [pd.NA, 9]
+    assert frame["wire_bytes"].tolist() == [7, 7]
+    assert frame["stamp_source"].tolist() == ["read", "read"]
+
+
+def test_wire_bytes_that_nobody_saw_are_missing():
+    assert tables.chunks(record(read(1, wire_bytes=-1)))["wire_bytes"].tolist() == [pd.NA]
+
+
+def test_calls_count_from_their_own_t0():
+    made = record()
+    own = T0_NS + 100 * S
+    made.calls += [
+        CallRow(0, "startChat", stream=False, connect_s=0.5, t0_ns=None, status=None),
+        CallRow(1, t0_ns=own, sent_ns=own + S // 4, headers_ns=own + S, first_byte_ns=own + 2 * S, reused=False),
+    ]
+    frame = tables.calls(made)
+    assert frame["name"].tolist() == ["startChat", "chat"]
+    assert frame["status"].tolist() == [pd.NA, 200]
+    assert frame["reused"].tolist() == [pd.NA, False]
+    assert frame.loc[0, ["sent_s", "headers_s", "first_byte_s", "dns_s"]].isna().all()
+    assert frame.loc[0, "connect_s"] == 0.5
+    assert frame.loc[1, ["sent_s", "headers_s", "first_byte_s"]].tolist() == [0.25, 1.0, 2.0]
+
+
+def test_a_citation_says_what_the_platform_said():
+    data = {"title": "Bonds", "url": "https://x.example/b", "source_type": "web_page", "at_char": 3}
+    made = record(read(1, delta("hello"), Event("citation", id="c9", name="other", data=data)))
+    row = tables.citations(made).iloc[0].to_dict()
+    assert row == {
+        "run_id": "r1",
+        "seq": 1,
+        "t_s": 1.0,
+        "id": "c9",
+        "title": "Bonds",
+        "url": "https://x.example/b",
+        "source_type": "web_page",
+        "at_char": 3,
+    }
+
+
+def test_a_citation_without_an_offset_stands_after_the_deltas_before_it():
+    cite = Event("citation", name="T")
+    made = record(
+        read(1, cite, Event("reasoning", "not counted"), delta("ab")),
+        read(2, delta("cd", choice=0), delta("other answer", choice=1), cite, delta("e")),
+        read(3, cite, call=1),
+    )
+    assert tables.citations(made)["at_char"].tolist() == [0, 4, 5]
+
+
+@pytest.mark.parametrize("data", [None, [], "x", {"title": None, "url": 5, "at_char": True}, {"at_char": "7"}])
+def test_a_citation_with_odd_data_keeps_its_row_and_its_name(data):
+    row = tables.citations(record(read(1, delta("ab"), Event("citation", name="T", data=data)))).iloc[0]
+    assert row["title"] == "T"
+    assert row["url"] is pd.NA
+    assert row["at_char"] == 2
+
+
+def test_a_run_row_knows_what_only_the_record_knows():
+    made = full_record()
+    made.setup_s, made.close_ns, made.outcome, made.error = 0.125, T0_NS + 2 * S, Outcome.TRUNCATED, "cut"
+    row = tables.runs([tables.run_row(made)]).iloc[0]
+    assert row["started_at"] == pd.Timestamp("2023-11-14T22:13:20.123456789Z")
+    assert (row["outcome"], row["error"]) == ("truncated", "cut")
+    assert type(row["outcome"]) is str
+    assert (row["setup_s"], row["close_s"]) == (0.125, 2.0)
+    assert math.isnan(row["queued_s"])
+    assert (row["n_chunks"], row["n_events"], row["n_bytes"]) == (2, 3, 4)
+    assert row["stamp_source"] == "read"
+
+
+def test_a_running_run_has_no_outcome_and_no_close():
+    row = tables.runs([tables.run_row(record())]).iloc[0]
+    assert row["outcome"] is pd.NA
+    assert row["stamp_source"] is pd.NA
+    assert math.isnan(row["close_s"])
+    assert row["n_chunks"] == 0
+
+
+def test_two_sources_of_stamps_are_both_named():
+    made = record(read(1, stamp="read"), read(2, stamp="chunk"))
+    assert tables.run_row(made)["stamp_source"] == "chunk read"
+
+
+def test_the_two_halves_of_a_run_fill_every_measured_column():
+    usage = Event("usage", data={"tokens_in": 9, "tokens_out": 3})
+    made = record(read(0.5, delta("ab")), read(1, Event("reasoning", "c")), read(1.5, usage), model="m")
+    made.close_ns, made.setup_s = T0_NS + 2 * S, 0.25
+    row = tables.run_row(made) | analysis.latency_row(tables.events(made))
+    frame = tables.runs([row, {"run_id": "r2"}])
+    first = frame.iloc[0]
+    times = ["ttft_s", "ttfa_s", "ttfr_s", "e2e_s", "close_s", "tpot_s", "max_gap_s", "setup_s"]
+    assert first[times].tolist() == [0.5, 0.5, 1.0, 1.0, 2.0, 0.25, 0.5, 0.25]
+    assert first[["n_chars", "tokens_in", "tokens_out", "token_source"]].tolist() == [3, 9, 3, "server"]
+    assert frame.iloc[1].drop("run_id").isna().all()
+    assert {name: str(dtype) for name, dtype in frame.dtypes.items()} == COLUMNS["runs"]
+
+
+def test_a_row_may_hold_more_than_the_table():
+    assert list(tables.runs([{"run_id": "a", "icl_p50_s": 1}])) == list(COLUMNS["runs"])
+
+
+def test_the_reader_may_append_after_a_table_was_made():
+    made = record(read(1, delta("a")))
+    frames = [tables.events(made), tables.chunks(made), tables.citations(made)]
+    append(made, read(2, delta("b")))
+    assert [len(frame) for frame in frames] == [1, 1, 0]
+    assert len(tables.events(made)) == 2
+
+
+def test_changing_a_table_does_not_change_the_record():
+    made = record(read(1, delta("a")))
+    for make, column in ((tables.events, "chunk_seq"), (tables.chunks, "t_ns")):
+        frame = make(made)
+        frame.loc[0, column] = 77
+        assert make(made).loc[0, column] != 77
+
+
+def test_a_row_that_is_being_written_is_left_out():
+    made = record(read(1, delta("a")))
+    made.chunks.call.append(0)
+    made.chunks.t_ns.append(T0_NS + 2 * S)
+    made.events.chunk.append(0)
+    made.events.kind.append("delta")
+    assert len(tables.events(made)) == 1
+    assert len(tables.chunks(made)) == 1
+
+
+def test_tables_can_be_made_while_another_thread_reads():
+    made = record()
+    thread = threading.Thread(target=lambda: [append(made, read(n, delta("a"), delta("b"))) for n in range(3000)])
+    thread.start()  # a BufferError in it becomes a warning, and warnings are errors
+    while thread.is_alive():
+        events, chunks = tables.events(made), tables.chunks(made)
+        assert len(events) <= 2 * (len(chunks) + 1)
+        assert events["t_ns"].is_monotonic_increasing
+    thread.join()
+    assert len(tables.events(made)) == 6000
+
+
+def test_a_table_takes_bounded_memory_per_event():
+    made = record()
+    n = 200_000
+    for name, value in (("call", 0), ("t_ns", T0_NS), ("wire_bytes", 1), ("n_frames", 1), ("n_events", 1)):
+        getattr(made.chunks, name).extend([value] * n)
+    made.chunks.server_t_ns.extend([-1] * n)
+    made.chunks.data, made.chunks.stamp_source = [b"x"] * n, ["read"] * n
+    made.events.chunk.extend(range(n))
+    made.events.choice.extend([-1] * n)
+    for name, value in {"kind": "delta", "text": "a", "name": None, "id": None, "data": None, "flags": ""}.items():
+        setattr(made.events, name, [value] * n)
+    tracemalloc.start()
+    frame = tables.events(made)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(frame) == n
+    assert not frame["coalesced"].any()
+    assert peak < 400 * n
+
+
+def test_json_that_python_writes_is_read_back():
+    data = json.loads('{"score": NaN, "at_char": 1}')
+    made = record(read(1, Event("citation", name="T", data=data)))
+    assert tables.citations(made)["at_char"].tolist() == [1]
+    assert np.isnan(json.loads(tables.events(made)["data"].iloc[0])["score"])
