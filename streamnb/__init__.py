@@ -36,7 +36,9 @@ _PUBLIC = {
     "runs": "streamnb.client",
     "stream": "streamnb.client",
 }
-_MODULES = frozenset({"analysis", "errors", "events", "providers", "redaction", "tables", "testing", "transcript", "wire"})
+_MODULES = frozenset(
+    {"analysis", "errors", "events", "providers", "redaction", "tables", "testing", "transcript", "wire"}
+)
 
 __all__ = [
     "Event",

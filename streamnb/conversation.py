@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from http import HTTPStatus
 from typing import Final
 
 from streamnb.errors import LimitError, ProtocolError
@@ -18,6 +19,8 @@ from streamnb.wire import Frame, Framer, JSONBodyFramer
 MAX_CALLS: Final = 20
 ERROR_BODY_BYTES: Final = 64 * 1024
 STEP_BODY_BYTES: Final = 1024 * 1024
+_SUCCESS: Final = range(200, 300)
+_REDIRECT: Final = range(300, 400)
 _CONTENT: Final = frozenset({"delta", "reasoning", "message", "tool_call", "replace"})
 
 
@@ -63,7 +66,7 @@ class Reading:
         self._halves: dict[tuple[str, int | None], str] = {}
         self._over = False
         self._broken: str | None = None
-        self.failed = head.status != 200 if call.stream else not 200 <= head.status < 300
+        self.failed = head.status != HTTPStatus.OK if call.stream else head.status not in _SUCCESS
         self._framer: Framer = self._choose()
 
     def _choose(self) -> Framer:
@@ -112,10 +115,9 @@ class Reading:
             return (error_event(frame.value, self.head.status, frame.data),)
         if _is_ping(frame):
             return (Event("ping", data=frame.data or None, flags=frame.flags - {"comment"}),)
-        events = []
+        events: list[Event] = []
         try:
-            for event in self.provider.read(frame, self.seen):
-                events.append(self._flagged(event, frame))
+            events.extend(self._flagged(event, frame) for event in self.provider.read(frame, self.seen))
         except ProtocolError as error:
             self._broken = str(error)
             events.append(Event("error", str(error), name="protocol_error", flags=frame.flags | {"malformed"}))
@@ -226,8 +228,11 @@ def _http_error(name: str, reading: Reading) -> str:
     message = reading.seen.error.text if reading.seen.error else ""
     ident = next((headers[key] for key in ("x-request-id", "request-id", "apim-request-id") if key in headers), None)
     retry = headers.get("retry-after")
-    hint = _HINTS.get(status, "The fault is on the provider's side; run it again." if status >= 500 else "")
-    if 300 <= status < 400:
+    hint = _HINTS.get(
+        status,
+        "The fault is on the provider's side; run it again." if status >= HTTPStatus.INTERNAL_SERVER_ERROR else "",
+    )
+    if status in _REDIRECT:
         hint = "Redirects are not followed; give the final address with --base-url."
     hint = hint.format(key=reading.provider.key_env or "the environment", wait=f" {retry} s" if retry else "")
     line = f"{name} answered {status}: {message or 'no message'}"

@@ -14,13 +14,14 @@ from streamnb.conversation import Conversation
 from streamnb.deadlines import Deadlines, Watchdog, late
 from streamnb.errors import StreamnbError, TransportError
 from streamnb.events import Arrival, Outcome, Prompt
-from streamnb.providers import Call, Ending
 from streamnb.minutes import call_line, reply_line, run_line, timings
+from streamnb.providers import Call, Ending
 from streamnb.recording import Record
 from streamnb.redaction import Scrubber, redact_text
 from streamnb.settings import Target
 from streamnb.transcript import EndLine, ReadLine
 from streamnb.transport import Keyring, Read, StampedTransport, classify, exchange, prepare, timings_of
+
 
 class Clock(Protocol):
     """Where stamps come from: handed in, so that a test can own time."""

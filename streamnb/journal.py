@@ -66,7 +66,9 @@ class Journal:
                 os.close(fd)
 
     def _fail(self, error: OSError) -> None:
-        self.failed = f"not recorded on disk any more ({error.strerror or error}): {self.path}; the run goes on in memory."
+        self.failed = (
+            f"not recorded on disk any more ({error.strerror or error}): {self.path}; the run goes on in memory."
+        )
         self._close()
 
 

@@ -38,6 +38,7 @@ class Meter:
         self._last_text_ns: int | None = None
         self._last_text_kind = ""
         self._gaps = _Median()
+        self._max_gap_ns: int | None = None
         self._done = False
 
     def start(self, t0_ns: int) -> None:
@@ -81,6 +82,11 @@ class Meter:
     def e2e_s(self) -> float:
         """Last non-empty delta, answer or reasoning, minus t0, s."""
         return self._since_t0(self._last_text_ns)
+
+    @property
+    def max_gap_s(self) -> float:
+        """Longest gap between two chunks that carried text, s."""
+        return math.nan if self._max_gap_ns is None else self._max_gap_ns / 1e9
 
     @property
     def rate_per_s(self) -> float:
@@ -128,7 +134,17 @@ class Meter:
 
     def summary(self) -> dict[str, Any]:
         """The figures under the names of the table `runs`, with `rate_per_s` and `rate_unit` beside them."""
-        names = ("ttft_s", "ttfa_s", "e2e_s", "n_chunks", "n_events", "n_chars", "tokens_out", "rate_per_s")
+        names = (
+            "ttft_s",
+            "ttfa_s",
+            "e2e_s",
+            "max_gap_s",
+            "n_chunks",
+            "n_events",
+            "n_chars",
+            "tokens_out",
+            "rate_per_s",
+        )
         return {name: getattr(self, name) for name in names} | {"rate_unit": self.rate_unit}
 
     def _text(self, t_ns: int, texts: list[Event]) -> None:
@@ -136,7 +152,9 @@ class Meter:
         self.n_chars += sum(len(event.text) for event in texts)
         self._last_text_kind = texts[-1].kind
         if self._last_text_ns is not None:
-            self._gaps.add(t_ns - self._last_text_ns)
+            gap_ns = t_ns - self._last_text_ns
+            self._gaps.add(gap_ns)
+            self._max_gap_ns = max(gap_ns, self._max_gap_ns or 0)
         self._last_text_ns = t_ns
         if self._first_text_ns is None:
             self._first_text_ns = t_ns

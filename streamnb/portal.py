@@ -23,7 +23,7 @@ _pid = 0
 
 def loop() -> asyncio.AbstractEventLoop:
     """The loop of the thread, started on first use; a fork gets its own."""
-    global _loop, _pid  # noqa: PLW0603  # one thread per process is the point
+    global _loop, _pid  # one thread per process is the point
     with _lock:
         if _loop is None or _pid != os.getpid():
             _loop, _pid = asyncio.new_event_loop(), os.getpid()
@@ -72,6 +72,7 @@ def wait(future: Task[T], tick: Callable[[], None] | None = None, every_s: float
     """Block until a task is done, in slices, so that an interrupt is heard at once.
 
     Args:
+        future: from `spawn`.
         tick: called between the slices, on this thread: painting.
         every_s: length of a slice, s.
 

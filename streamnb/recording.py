@@ -248,5 +248,3 @@ def _well_formed(text: str | None) -> str | None:
     if text is None or text.isascii():
         return text
     return text.encode("utf-8", "replace").decode("utf-8")
-
-

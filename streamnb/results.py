@@ -19,6 +19,19 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+_session: list[Run] = []
+
+
+def remember(run: Run) -> None:
+    """Add a run to the session's list; it stays there, with all it holds,."""
+    _session.append(run)
+
+
+def session() -> tuple[Run, ...]:
+    """The runs of this session, in the order of their starts."""
+    return tuple(_session)
+
+
 class Run:
     """One prompt to one target and all that came back. Works while it still runs; then shows what is there so far.
 
@@ -180,13 +193,14 @@ class Run:
 
     def final(self) -> Final:
         """What a display shows at the end."""
+        cited = self.citations
         return Final(
             text=self.text,
             reasoning=self.reasoning,
             outcome=self.outcome or Outcome.CRASHED,
             error=self.error or self.warning,
             summary={**self.row(), **self._rate()},
-            citations=self.citations.to_dict("records"),
+            citations=[{str(name): value for name, value in row.items()} for row in cited.to_dict("records")],
             messages=self.messages if self._record.events.kind.count("delta") else [],
         )
 

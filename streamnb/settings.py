@@ -92,6 +92,9 @@ def resolve(  # noqa: PLR0913  # one keyword per thing a user can say
     Args:
         typed: a provider's or a profile's name.
         options: the provider's options.
+        base_url: another host that speaks the API.
+        key_env: another environment variable for the key.
+        model: as the user named it.
         origin: address of the companion that serves it, or None for the real API.
         pace: pace and scenario for the simulator.
 

@@ -32,7 +32,9 @@ def words(n: int, wait_s: float, kind: str = "delta") -> Iterator[Step]:
         yield Step(wait_s, (Event(kind, f"{word} "),))
 
 
-def run(steps: Iterable[Step], mode: str = "panel", header: Header = HEADER, outcome: Outcome = Outcome.COMPLETE) -> str:
+def run(
+    steps: Iterable[Step], mode: str = "panel", header: Header = HEADER, outcome: Outcome = Outcome.COMPLETE
+) -> str:
     """Show the steps live; return the text that arrived."""
     events: list[Event] = []
     stop = threading.Event()

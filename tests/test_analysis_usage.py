@@ -22,7 +22,7 @@ CASES = {
     "nothing to add leaves the sum": ([usage(100, 3, usage="sum"), usage(None, 4, usage="sum")], (100, 7)),
     "only the prompt was counted": ([usage(9, None)], (9, None)),
     "a zero the server sent is a number": ([usage(0, 0)], (0, 0)),
-    "true is no count": ([usage(True, False)], (None, None)),
+    "true is no count": ([usage(tokens_in=True, tokens_out=False)], (None, None)),
     "a fraction is no count": ([usage(1.5, "7")], (None, None)),
     "nobody generates a negative number": ([usage(-1, 2)], (None, 2)),
     "more than a table can hold": ([usage(2**63, 2**63 - 1)], (None, 2**63 - 1)),

@@ -71,6 +71,12 @@ def test_the_rate_counts_chunks_that_carried_text_and_says_so():
     assert (meter.n_chunks, meter.n_text_chunks, meter.n_events, meter.n_chars) == (4, 3, 6, 5)
 
 
+def test_the_longest_gap_lies_between_chunks_with_text():
+    assert math.isnan(fed(arrival(11, delta())).max_gap_s)
+    assert fed(*(arrival(t_s, delta()) for t_s in (11, 11.5, 14, 14.5))).max_gap_s == 2.5
+    assert fed(arrival(11, delta()), arrival(13, Event("ping")), arrival(14, delta())).max_gap_s == 3.0
+
+
 def test_one_burst_has_no_rate():
     assert math.isnan(fed(arrival(11, delta(), delta())).rate_per_s)
 
@@ -146,7 +152,18 @@ def test_the_summary_carries_the_names_of_the_table_runs():
     assert summary["ttft_s"] == 1.0
     assert summary["rate_unit"] == "chunks/s"
     assert set(summary) == {
-        *("ttft_s", "ttfa_s", "e2e_s", "n_chunks", "n_events", "n_chars", "tokens_out", "rate_per_s", "rate_unit")
+        *(
+            "ttft_s",
+            "ttfa_s",
+            "e2e_s",
+            "max_gap_s",
+            "n_chunks",
+            "n_events",
+            "n_chars",
+            "tokens_out",
+            "rate_per_s",
+            "rate_unit",
+        )
     }
 
 

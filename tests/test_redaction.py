@@ -154,6 +154,14 @@ def test_a_match_that_crosses_the_beginning_of_another_moves_the_cut_behind_it()
     assert scrubber.feed(b"klmnopqr") == b"klmnopqr"
     assert scrubber.feed(b"abcdefghijij") == b"*" * 10
     assert scrubber.feed(b"klmnopqr") == b"*" * 10
+    scrubber = Scrubber(["abcdefghij", "ijabmnopqr"])
+    assert scrubber.feed(b"abcdefghijab") == b"*" * 10
+    assert scrubber.feed(b"cdefghij") == b"*" * 10
+    scrubber = Scrubber(["abcdefghij", "ij--mnopqr"])
+    assert scrubber.feed(b"abcdefghij--") == b"*" * 10 + b"--"
+    scrubber = Scrubber(["abcdefgha"])
+    assert scrubber.feed(b"abcdefgha") == b"*" * 9
+    assert scrubber.held == 0
 
 
 def test_a_secret_obtained_on_the_way_is_masked_from_then_on():
@@ -345,6 +353,7 @@ def test_headers_keep_their_names_and_only_listed_values():
         ("/p?API_KEY=a;Sig=b&X-Amz-Signature=c", "/p?API_KEY=REDACTED;Sig=REDACTED&X-Amz-Signature=REDACTED"),
         ("https://host/?api%5Fkey=a&%6Bey=b", "https://host/?api%5Fkey=REDACTED&%6Bey=REDACTED"),
         ("https://host/?token=a?b=c&d=e", "https://host/?token=REDACTED&d=e"),
+        ("https://host/?token=a?key=b&d=e", "https://host/?token=REDACTED&d=e"),
         ("https://host/?next=/x?code=abc", "https://host/?next=/x?code=REDACTED"),
         ("https://host/?keys=a&monkey=b&code", "https://host/?keys=a&monkey=b&code"),
         ("https://host/#access_token=a&state=b", "https://host/#access_token=REDACTED&state=b"),

@@ -5,15 +5,20 @@ import math
 import re
 import threading
 import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from record_builder import S, T0_NS, CallRow, append, delta, events_of, read, record
+from record_builder import T0_NS, S, append, delta, events_of, read, record
 
 from streamnb import analysis, tables
 from streamnb.events import Event, Outcome
+from streamnb.recording import CallRow, Record
+from streamnb.shelf import Recording
 from streamnb.tables import COLUMNS, DOC, columns_markdown
+from streamnb.transcript import EndLine
+from streamnb.wire.frame import Frame
 
 CONTRACT = {
     "runs": (
@@ -33,14 +38,19 @@ FROM_RECORD = {
     "calls": tables.calls,
     "citations": tables.citations,
     "runs": lambda made: tables.runs([tables.run_row(made)]),
+    "frames": lambda made: tables.frames(made, [(0, Frame("x", raw=b"x"))] if len(made.chunks) else []),
 }
 
 
 def full_record():
     cite = Event("citation", name="T", id="c1", data={"url": "https://x.example"})
     made = record(read(0.5, delta(), Event("end", name="stop")), read(0.75, cite, wire_bytes=-1, server_t_ns=5))
-    made.calls.append(CallRow(0, reused=True, connect_s=0.25, sent_ns=T0_NS + S, headers_ns=T0_NS + 2 * S))
+    made.reached(0, {"reused": True, "connect_s": 0.25, "sent_ns": T0_NS + S, "headers_ns": T0_NS + 2 * S})
     return made
+
+
+def no_record():
+    return Record(record().info)
 
 
 @pytest.mark.parametrize("table", CONTRACT)
@@ -48,7 +58,7 @@ def test_columns_and_their_order_are_the_contract(table):
     assert list(COLUMNS[table]) == CONTRACT[table].split()
 
 
-@pytest.mark.parametrize("made", [record(), full_record()], ids=["empty", "full"])
+@pytest.mark.parametrize("made", [no_record(), record(), full_record()], ids=["no call", "empty", "full"])
 @pytest.mark.parametrize("table", FROM_RECORD)
 def test_every_table_has_the_declared_columns_and_dtypes(table, made):
     frame = FROM_RECORD[table](made)
@@ -117,8 +127,8 @@ def test_choice_zero_is_a_choice():
 
 def test_seconds_stay_exact_after_half_a_year_of_uptime():
     made = record(read(0.25, delta()))
-    made.t0_ns = 15_000_000 * S + 1
-    made.chunks.t_ns[0] = made.t0_ns + 1
+    made.calls[0].t0_ns = 15_000_000 * S + 1
+    made.chunks.t_ns[0] = made.calls[0].t0_ns + 1
     assert tables.events(made)["t_s"].tolist() == [1e-9]
 
 
@@ -137,12 +147,14 @@ def test_wire_bytes_that_nobody_saw_are_missing():
 
 
 def test_calls_count_from_their_own_t0():
-    made = record()
+    made = no_record()
     own = T0_NS + 100 * S
     made.calls += [
-        CallRow(0, "startChat", stream=False, connect_s=0.5, t0_ns=None, status=None),
-        CallRow(1, t0_ns=own, sent_ns=own + S // 4, headers_ns=own + S, first_byte_ns=own + 2 * S, reused=False),
+        CallRow(0, "startChat", stream=False, t_ns=T0_NS, connect_s=0.5),
+        CallRow(1, "chat", stream=True, t_ns=T0_NS + S, status=200, t0_ns=own),
     ]
+    made.reached(1, {"sent_ns": own + S // 4, "headers_ns": own + S, "reused": False})
+    made.calls[1].first_byte_ns = own + 2 * S
     frame = tables.calls(made)
     assert frame["name"].tolist() == ["startChat", "chat"]
     assert frame["status"].tolist() == [pd.NA, 200]
@@ -178,7 +190,9 @@ def test_a_citation_without_an_offset_stands_after_the_deltas_before_it():
     assert tables.citations(made)["at_char"].tolist() == [0, 4, 5]
 
 
-@pytest.mark.parametrize("data", [None, [], "x", {"title": None, "url": 5, "at_char": True}, {"at_char": "7"}])
+@pytest.mark.parametrize(
+    "data", [None, [], "x", {"title": None, "url": 5, "at_char": True}, {"at_char": "7"}, {"at_char": 2**63}]
+)
 def test_a_citation_with_odd_data_keeps_its_row_and_its_name(data):
     row = tables.citations(record(read(1, delta("ab"), Event("citation", name="T", data=data)))).iloc[0]
     assert row["title"] == "T"
@@ -188,7 +202,8 @@ def test_a_citation_with_odd_data_keeps_its_row_and_its_name(data):
 
 def test_a_run_row_knows_what_only_the_record_knows():
     made = full_record()
-    made.setup_s, made.close_ns, made.outcome, made.error = 0.125, T0_NS + 2 * S, Outcome.TRUNCATED, "cut"
+    made.end_call(T0_NS + 2 * S)
+    made.end(Outcome.TRUNCATED, "cut", EndLine("truncated", "cut", {}, {}, T0_NS + 2 * S))
     row = tables.runs([tables.run_row(made)]).iloc[0]
     assert row["started_at"] == pd.Timestamp("2023-11-14T22:13:20.123456789Z")
     assert (row["outcome"], row["error"]) == ("truncated", "cut")
@@ -215,12 +230,12 @@ def test_two_sources_of_stamps_are_both_named():
 def test_the_two_halves_of_a_run_fill_every_measured_column():
     usage = Event("usage", data={"tokens_in": 9, "tokens_out": 3})
     made = record(read(0.5, delta("ab")), read(1, Event("reasoning", "c")), read(1.5, usage), model="m")
-    made.close_ns, made.setup_s = T0_NS + 2 * S, 0.25
+    made.end_call(T0_NS + 2 * S)
     row = tables.run_row(made) | analysis.latency_row(tables.events(made))
     frame = tables.runs([row, {"run_id": "r2"}])
     first = frame.iloc[0]
     times = ["ttft_s", "ttfa_s", "ttfr_s", "e2e_s", "close_s", "tpot_s", "max_gap_s", "setup_s"]
-    assert first[times].tolist() == [0.5, 0.5, 1.0, 1.0, 2.0, 0.25, 0.5, 0.25]
+    assert first[times].tolist() == [0.5, 0.5, 1.0, 1.0, 2.0, 0.25, 0.5, 0.125]
     assert first[["n_chars", "tokens_in", "tokens_out", "token_source"]].tolist() == [3, 9, 3, "server"]
     assert frame.iloc[1].drop("run_id").isna().all()
     assert {name: str(dtype) for name, dtype in frame.dtypes.items()} == COLUMNS["runs"]
@@ -293,3 +308,45 @@ def test_json_that_python_writes_is_read_back():
     made = record(read(1, Event("citation", name="T", data=data)))
     assert tables.citations(made)["at_char"].tolist() == [1]
     assert np.isnan(json.loads(tables.events(made)["data"].iloc[0])["score"])
+
+
+def test_half_a_surrogate_pair_is_a_legal_delta():
+    frame = events_of(read(1, delta("\ud83d"), delta("\ude00")))
+    assert frame["text"].tolist() == ["\ud83d", "\ude00"]
+    assert str(frame["text"].dtype.storage) == "python"
+
+
+def test_frames_take_their_time_from_the_chunk_that_completed_them():
+    made = record(read(0.5), read(1), read(2, call=1))
+    found = [
+        (1, Frame("a", raw=b"data: a\n\n")),
+        (1, Frame("", "ping", id="7", retry=100, flags=frozenset({"no_data", "implicit"}))),
+        (2, Frame("{}", "0", line=1, retry=2**63)),
+    ]
+    frame = tables.frames(made, found)
+    assert frame["seq"].tolist() == [0, 1, 2]
+    assert frame["chunk_seq"].tolist() == [1, 1, 2]
+    assert frame["call"].tolist() == [0, 0, 1]
+    assert frame["t_s"].tolist() == [1.0, 1.0, 2.0]
+    assert frame["t_ns"].tolist() == [T0_NS + S, T0_NS + S, T0_NS + 2 * S]
+    assert frame["event"].tolist() == ["message", "ping", "0"]
+    assert frame["retry"].tolist() == [pd.NA, 100, pd.NA]
+    assert frame["line"].tolist() == [pd.NA, pd.NA, 1]
+    assert frame["raw"].tolist() == [b"data: a\n\n", b"", b""]
+    assert frame["flags"].tolist() == ["", "implicit no_data", ""]
+
+
+def test_a_frame_of_a_reply_without_bytes_has_no_time():
+    row = tables.frames(record(read(1)), [(-1, Frame(""))]).iloc[0]
+    assert row[["chunk_seq", "call", "t_ns", "t_s"]].isna().all()
+
+
+def test_recordings_are_listed_with_the_declared_columns():
+    listed = [Recording(Path("a.jsonl"), "a", "typebot", "bot", None, 1_700_000_000_000_000_001, "crashed", 77)]
+    for found in ([], listed):
+        frame = tables.recordings(iter(found))
+        assert {name: str(dtype) for name, dtype in frame.dtypes.items()} == COLUMNS["recordings"]
+    row = frame.iloc[0]
+    assert row[["run_id", "outcome", "n_bytes", "path"]].tolist() == ["a", "crashed", 77, "a.jsonl"]
+    assert row["model"] is pd.NA
+    assert row["started_at"] == pd.Timestamp("2023-11-14T22:13:20.000000001Z")

@@ -6,17 +6,14 @@ Knows the events table. Must not know: tokens, records, clocks.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from streamnb.errors import UsageError
 from streamnb.events import TEXT_KINDS
-from streamnb.tables import build
-
-Floats: TypeAlias = np.ndarray[Any, np.dtype[np.float64]]
-Ints: TypeAlias = np.ndarray[Any, np.dtype[np.int64]]
+from streamnb.tables.typed import Floats, Ints, build
 
 
 def text_events(events: pd.DataFrame) -> pd.DataFrame:

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from streamnb.analysis.pauses import Floats, gaps, neighbours, text_events
+from streamnb.analysis.pauses import gaps, neighbours, text_events
 from streamnb.analysis.usage import server_tokens
 from streamnb.errors import UsageError, did_you_mean
-from streamnb.tables import COLUMNS, build
+from streamnb.tables.columns import COLUMNS
+from streamnb.tables.typed import Floats, build
 
 _MIN_GAPS = {0.5: 2, 0.95: 20}
 """Samples from which a quantile q means something: 1 / (1 - q). Below, the number would be a minimum or maximum."""
@@ -61,7 +62,8 @@ def latency(events: pd.DataFrame, convention: str = "streamnb") -> pd.DataFrame:
 def latency_row(events: pd.DataFrame) -> dict[str, Any]:
     """The columns of `runs` that come from the events of one run, as a mapping; the other half is `tables.run_row`.
 
-    An empty table (nothing arrived) gives `n_chars` 0 and leaves the rest missing.
+    Missing seconds are NaN, missing counts and names None. An empty table (nothing arrived) gives `n_chars` 0 and
+    leaves the rest out.
 
     Raises:
         UsageError: events of several runs.
@@ -71,7 +73,8 @@ def latency_row(events: pd.DataFrame) -> dict[str, Any]:
         return {"n_chars": 0}
     if len(rows) > 1:
         raise UsageError(f"latency_row() got events of {len(rows)} runs; use latency() for several.")
-    return {str(name): value for name, value in rows[0].items() if name in COLUMNS["runs"]}
+    row = {str(name): value for name, value in rows[0].items() if name in COLUMNS["runs"]}
+    return {name: None if value is pd.NA else value for name, value in row.items()}
 
 
 def _text_times(events: pd.DataFrame, runs: pd.Index) -> dict[str, Any]:

@@ -29,19 +29,21 @@ class Batch:
     Attributes:
         answer: new pieces of the answer.
         reasoning: new pieces of the reasoning.
-        messages: whole messages, tool calls, buttons: one line each.
+        before: whole messages, tool calls, buttons that came before the answer: one line each.
+        after: those that came when the answer had begun.
         errors: errors that the stream itself reported.
         replaced: the answer so far was replaced: `answer` is all of it.
     """
 
     answer: list[str] = dataclasses.field(default_factory=list)
     reasoning: list[str] = dataclasses.field(default_factory=list)
-    messages: list[str] = dataclasses.field(default_factory=list)
+    before: list[str] = dataclasses.field(default_factory=list)
+    after: list[str] = dataclasses.field(default_factory=list)
     errors: list[str] = dataclasses.field(default_factory=list)
     replaced: bool = False
 
     def __bool__(self) -> bool:
-        return bool(self.answer or self.reasoning or self.messages or self.errors or self.replaced)
+        return any((self.answer, self.reasoning, self.before, self.after, self.errors, self.replaced))
 
 
 class Channel:
@@ -86,7 +88,8 @@ class Feed:
         meter: the live figures.
         answer: the answer as shown so far.
         reasoning: the reasoning as shown so far.
-        messages: every line shown so far.
+        before: every line shown above the answer.
+        after: every line shown below the answer.
         errors: every error shown so far.
         started_ns: when the run's clock started, or None.
         note: the name of the last phase the run announced.
@@ -98,10 +101,13 @@ class Feed:
         self.meter = Meter()
         self.answer = Channel(make_inert)
         self.reasoning = Channel(make_inert)
-        self.messages: list[str] = []
+        self.before: list[str] = []
+        self.after: list[str] = []
         self.errors: list[str] = []
         self.started_ns: int | None = None
         self.note = "connecting"
+        self._answer_began = False
+        self._n_messages_before = 0
         self._other_choices: set[int] = set()
 
     def phase(self, name: str, t_ns: int) -> None:
@@ -124,7 +130,8 @@ class Feed:
                     self._event(event, batch)
             else:
                 self._announce(*item)
-        self.messages += batch.messages
+        self.before += batch.before
+        self.after += batch.after
         self.errors += batch.errors
         return batch
 
@@ -135,9 +142,11 @@ class Feed:
         return self.note if announced else phase
 
     def measured(self, final: FinalState) -> FinalState:
-        """The final state with the meter's figures where the summary has none."""
+        """The final state with what was seen live where it does not say: figures, which messages came first."""
         known = {name: value for name, value in final.summary.items() if not missing(value)}
-        return dataclasses.replace(final, summary={**self.meter.summary(), **known})
+        before = self._n_messages_before if final.n_messages_before is None else final.n_messages_before
+        summary = {**self.meter.summary(), **known}
+        return dataclasses.replace(final, summary=summary, n_messages_before=before)
 
     def _line(self, text: str) -> str:
         return self._make_inert()(well_formed(text))
@@ -166,19 +175,25 @@ class Feed:
             case "error":
                 batch.errors.append(self._line(event.text or event.name or "the stream reported an error"))
             case _:
-                batch.messages += [self._line(line) for line in _lines(event)]
+                self._say(_lines(event), batch)
+                self._n_messages_before += event.kind == "message" and not self._answer_began
 
     def _text(self, channel: Channel, text: str, batch: Batch) -> str:
         before = channel.full
         shown = channel.feed(text)
+        self._answer_began |= channel is self.answer and bool(text)
         if channel.full and not before:
-            batch.messages.append(_BEYOND)
+            self._say([_BEYOND], batch)
         return shown
+
+    def _say(self, lines: list[str], batch: Batch) -> None:
+        where = batch.after if self._answer_began else batch.before
+        where += [self._line(line) for line in lines]
 
     def _other_choice(self, choice: int, batch: Batch) -> None:
         if choice not in self._other_choices:
             self._other_choices.add(choice)
-            batch.messages.append(f"choice {choice} arrives as well; its text is in the events of the result")
+            self._say([f"choice {choice} arrives as well; its text is in the events of the result"], batch)
 
 
 def _lines(event: Event) -> list[str]:

@@ -36,12 +36,12 @@ def number(value: Any) -> float:
 
 
 def digits(value: Any) -> str:
-    """Three significant digits, at most four decimals; a dash when missing."""
+    """Three significant digits, at most three decimals; a dash when missing."""
     amount = number(value)
     if not math.isfinite(amount):
         return DASH
-    decimals = 4 if not amount else min(4, max(0, 2 - math.floor(math.log10(abs(amount)))))
-    return f"{amount:,.{decimals}f}" if amount else "0"
+    decimals = min(3, max(0, 2 - math.floor(math.log10(abs(amount))))) if amount else 0
+    return f"{amount:,.{decimals}f}"
 
 
 def seconds(value: Any) -> str:

@@ -5,8 +5,9 @@
  * @typedef {{phase: string, ms: number, data_ms: ?number, ttft: ?number, ttfa: ?number, rate: ?number, unit: string,
  *   chunks: number, stop: boolean}} Status
  * @typedef {{title: string, note: string, kernel_id: string, grace_ms: number, n: number, live: boolean, st: Status,
- *   a: string, r: string, m: string[], e: string[], out: ?{ok: boolean, outcome: string, line: string}}} Run
- * @typedef {{k: "delta", n: number, st: Status, a?: string, r?: string, m?: string[], e?: string[]}} Delta
+ *   a: string, r: string, m: string[], m2: string[], e: string[], out: ?{ok: boolean, outcome: string, line: string}}} Run
+ * @typedef {{k: "delta", n: number, st: Status, a?: string, r?: string, m?: string[], m2?: string[],
+ *   e?: string[]}} Delta
  * @typedef {{k: "full", n: number, run: Run}} Full
  * @typedef {{reset(): void, add(part: Delta): void, status(): void}} View
  */
@@ -59,8 +60,7 @@ function iconElement() {
 /** Three digits, as in figures.py. @param {?number} value */
 function digits(value) {
   if (value === null || value === undefined || !Number.isFinite(value)) return "\u2013";
-  if (value === 0) return "0";
-  const decimals = Math.min(4, Math.max(0, 2 - Math.floor(Math.log10(Math.abs(value)))));
+  const decimals = value ? Math.min(3, Math.max(0, 2 - Math.floor(Math.log10(Math.abs(value))))) : 0;
   return value.toLocaleString("en-US", { minimumFractionDigits: decimals, maximumFractionDigits: decimals });
 }
 
@@ -174,6 +174,7 @@ function createRun(model) {
     run.a += part.a || "";
     run.r += part.r || "";
     run.m.push(...(part.m || []));
+    run.m2.push(...(part.m2 || []));
     run.e.push(...(part.e || []));
     heard(part.st);
     views.forEach((view) => view.add(part));
@@ -282,7 +283,7 @@ function buildHead(root, run) {
       icon.draw(phase.icon);
       if (spoken.textContent !== phase.word) spoken.textContent = phase.word;
       ttft.textContent = st.ttft === null || st.ttft === undefined ? "\u2013" : `${digits(st.ttft)} s`;
-      rate.textContent = `${digits(st.rate)} ${st.unit || ""}`;
+      rate.textContent = Number.isFinite(st.rate ?? NaN) ? `${digits(st.rate)} ${st.unit}` : "\u2013";
       if (!live) time.textContent = clock(st.ms);
       stop.hidden = !live;
       stop.setAttribute("aria-disabled", String(run.stopping));
@@ -297,7 +298,8 @@ function buildView(root, run) {
   const summary = element("summary", "summary", "Reasoning");
   const reasoningBox = element("div", "reasoningtext");
   reasoning.append(summary, reasoningBox);
-  const messages = element("div", "messages");
+  const before = element("div", "messages");
+  const after = element("div", "messages snb-after");
   const frame = element("div", "frame");
   const answerBox = element("div", "answer");
   answerBox.tabIndex = 0;
@@ -309,7 +311,7 @@ function buildView(root, run) {
   const errors = element("div", "errors");
   errors.setAttribute("role", "alert");
   const foot = element("div", "foot");
-  root.append(reasoning, messages, frame, errors, foot);
+  root.append(reasoning, before, frame, after, errors, foot);
 
   let touched = false; // the reader's own choice to open or close the reasoning wins
   summary.addEventListener("click", () => (touched = true));
@@ -322,15 +324,17 @@ function buildView(root, run) {
     answerBox.focus();
   });
 
-  const sides = (/** @type {string[]} */ lines, /** @type {string[]} */ faults) => {
-    messages.append(...lines.map((line) => element("div", "message", line)));
-    errors.append(...faults.map((fault) => element("div", "error", fault)));
+  const lines = (/** @type {{m: string[], m2: string[], e: string[]}} */ parts) => {
+    before.append(...parts.m.map((line) => element("div", "message", line)));
+    after.append(...parts.m2.map((line) => element("div", "message", line)));
+    errors.append(...parts.e.map((line) => element("div", "error", line)));
   };
   const status = () => {
-    const { a, r, m, e, st, live, note, out } = run.state;
+    const { a, r, m, m2, e, st, live, note, out } = run.state;
     head.paint();
     reasoning.hidden = !r;
-    messages.hidden = !m.length;
+    before.hidden = !m.length;
+    after.hidden = !m2.length;
     errors.hidden = !e.length;
     frame.hidden = !a && (!live || Boolean(r));
     if (!touched) reasoning.open = live && !a;
@@ -339,25 +343,25 @@ function buildView(root, run) {
     foot.textContent = [run.hint, out ? out.line : "", note].filter(Boolean).join(" \u00b7 ");
     foot.hidden = !foot.textContent;
   };
-  let waiting = { a: "", r: "", m: /** @type {string[]} */ ([]), e: /** @type {string[]} */ ([]) };
+  const nothing = () => ({ a: "", r: "", m: [], m2: [], e: [] });
+  let waiting = nothing();
   let request = 0;
   const flush = () => {
     request = 0;
     const parts = waiting;
-    waiting = { a: "", r: "", m: [], e: [] };
+    waiting = nothing();
     status();
-    sides(parts.m, parts.e);
+    lines(parts);
     thoughts.append(parts.r);
     answer.append(parts.a);
   };
   const reset = () => {
     cancelAnimationFrame(request);
     request = 0;
-    waiting = { a: "", r: "", m: [], e: [] };
-    messages.replaceChildren();
-    errors.replaceChildren();
+    waiting = nothing();
+    for (const box of [before, after, errors]) box.replaceChildren();
     status();
-    sides(run.state.m, run.state.e);
+    lines(run.state);
     thoughts.clear();
     thoughts.append(run.state.r);
     answer.clear();
@@ -373,6 +377,7 @@ function buildView(root, run) {
       waiting.a += part.a || "";
       waiting.r += part.r || "";
       waiting.m.push(...(part.m || []));
+      waiting.m2.push(...(part.m2 || []));
       waiting.e.push(...(part.e || []));
       request ||= requestAnimationFrame(flush);
     },

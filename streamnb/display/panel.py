@@ -60,8 +60,8 @@ class PanelView:
         self._header = header
         self._ask_run_to_stop = stop
         self._fixed = {
-            "title": visible(well_formed(header.title)),
-            "note": visible(well_formed(header.note)),
+            "title": _safe(header.title),
+            "note": _safe(header.note),
             "kernel_id": _kernel_id(),
             "grace_ms": _GRACE_MS[False],
         }
@@ -118,7 +118,8 @@ class PanelView:
         parts = {
             "a": "".join(batch.answer),
             "r": "".join(batch.reasoning),
-            "m": batch.messages,
+            "m": batch.before,
+            "m2": batch.after,
             "e": batch.errors,
         }
         return {"k": "delta", "n": self._seq, "st": status} | {key: part for key, part in parts.items() if part}
@@ -148,16 +149,18 @@ class PanelView:
         feed, final = self._feed, self._final
         state = self._fixed | {"n": self._seq, "st": self._status, "live": final is None}
         if final is None:
-            texts = {"a": feed.answer.text, "r": feed.reasoning.text, "m": list(feed.messages), "e": list(feed.errors)}
-            return state | texts | {"out": None}
+            lines = {"m": list(feed.before), "m2": list(feed.after), "e": list(feed.errors)}
+            return state | {"a": feed.answer.text, "r": feed.reasoning.text, "out": None} | lines
+        before, after = final.messages_around
         status = self._status | {"phase": "done", "ttft": _json(final.summary["ttft_s"])}
         out = {"ok": final.outcome.ok, "outcome": outcome_words(final.outcome), "line": summary_line(final)}
         return state | {
             "st": status,
-            "a": visible(well_formed(final.text[:SHOWN_LIMIT])),
-            "r": visible(well_formed(final.reasoning[:SHOWN_LIMIT])),
-            "m": [visible(well_formed(message)) for message in final.messages_beside],
-            "e": [visible(well_formed(final.error))] if final.error else [],
+            "a": _safe(final.text[:SHOWN_LIMIT]),
+            "r": _safe(final.reasoning[:SHOWN_LIMIT]),
+            "m": [_safe(message) for message in before],
+            "m2": [_safe(message) for message in after],
+            "e": [_safe(final.error)] if final.error else [],
             "out": out,
         }
 
@@ -169,6 +172,10 @@ class PanelView:
         elif kind == "stop" and not self._stop_asked and self._final is None and self._ask_run_to_stop is not None:
             self._stop_asked = True
             self._ask_run_to_stop()
+
+
+def _safe(text: str) -> str:
+    return visible(well_formed(text))
 
 
 def _json(value: Any) -> float | None:

@@ -11,7 +11,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from streamnb.display.feed import SHOWN_LIMIT, Feed
-from streamnb.display.figures import DOT, figures, missing, outcome_words, summary_line
+from streamnb.display.figures import DOT, figures, missing, number, outcome_words, seconds, summary_line
 from streamnb.display.inert import visible, well_formed
 from streamnb.display.view import Final as FinalState
 from streamnb.display.view import Header
@@ -23,11 +23,13 @@ _FONT: Final = "var(--jp-content-font-family,var(--vscode-font-family,system-ui,
 _SMALL: Final = "font-size:var(--jp-ui-font-size1,13px)"
 _CARD: Final = f"border:1px solid {_LINE};border-radius:8px;margin:2px 0;overflow:hidden"
 _HEAD: Final = f"margin:0;padding:7px 12px;border-bottom:1px solid {_LINE};font-weight:600;{_SMALL};line-height:1.5"
+_CHIP: Final = "display:inline-block;padding:0 11px 0 9px;border:1px solid;border-radius:999px;margin-right:6px"
 _TEXT: Final = (
-    f"margin:0;padding:10px 12px;white-space:pre-wrap;overflow-wrap:anywhere;font-family:{_FONT};"
+    f"margin:0;padding:10px 12px;white-space:pre-wrap;word-break:normal;overflow-wrap:anywhere;font-family:{_FONT};"
     "font-size:var(--jp-content-font-size1,14px);line-height:1.6;background:transparent;border:0;color:inherit"
 )
 _QUIET: Final = f"{_TEXT};{_MUTED};padding-top:2px;font-size:var(--jp-ui-font-size1,13px)"
+_MESSAGE: Final = f"{_TEXT};margin:0 0 4px;padding:1px 0 1px 10px;border-left:3px solid {_LINE};{_SMALL}"
 _CELL: Final = "border:0;background:transparent;text-align:left;padding:0 20px 0 0;white-space:nowrap"
 _ERROR: Final = (
     f"margin:0;padding:8px 12px;white-space:pre-wrap;overflow-wrap:anywhere;{_SMALL};"
@@ -51,11 +53,13 @@ def bundle(header: Header, final: FinalState) -> dict[str, str]:
     Returns:
         `{"text/html": ..., "text/plain": ...}`.
     """
+    before, after = final.messages_around
     sections = (
         _head(header, final),
-        _details("Reasoning", final.reasoning),
-        _messages(final.messages_beside),
+        _reasoning(final),
+        _messages(before, "10px 12px 0"),
         _pre(final.text, _TEXT) if final.text else "",
+        _messages(after, "0 12px 10px"),
         _error(final.error),
         _citations(final.citations),
         _table(final.summary),
@@ -106,9 +110,10 @@ def _safe(text: Any) -> str:
 
 
 def _head(header: Header, final: FinalState) -> str:
-    sign, colour = ("\N{CHECK MARK}", _GOOD) if final.outcome.ok else ("\N{BLACK SQUARE}", _BAD)
-    outcome = f'<span style="color:{colour}">{sign}</span> {_safe(outcome_words(final.outcome))}'
-    return f'<h4 style="{_HEAD}">{outcome}<span style="font-weight:400;{_MUTED}">{DOT}{_safe(header.title)}</span></h4>'
+    sign, colour = ("\N{CHECK MARK}", _GOOD) if final.outcome.ok else ("\N{MULTIPLICATION X}", _BAD)
+    words = f'<span style="color:{colour}">{sign}</span> {_safe(outcome_words(final.outcome))}'
+    title = f'<span style="font-weight:400;{_MUTED}">{_safe(header.title)}</span>'
+    return f'<h4 style="{_HEAD}"><span style="{_CHIP};border-color:{colour}">{words}</span> {title}</h4>'
 
 
 def _pre(text: str, style: str) -> str:
@@ -119,15 +124,18 @@ def _pre(text: str, style: str) -> str:
     return f'<pre style="{style}">\n{_safe(shown)}{more}</pre>'
 
 
-def _details(title: str, text: str) -> str:
-    if not text:
+def _reasoning(final: FinalState) -> str:
+    if not final.reasoning:
         return ""
-    summary = f'<summary style="padding:6px 12px;cursor:pointer;{_SMALL};{_MUTED}">{title}</summary>'
-    return f"<details>{summary}\n{_pre(text, _QUIET)}\n</details>"
+    thought_s = number(final.summary.get("ttfa_s")) - number(final.summary.get("ttft_s"))
+    title = "Reasoning" if missing(thought_s) else f"Reasoning{DOT}{seconds(thought_s)}"
+    summary = f'<summary style="padding:5px 12px;cursor:pointer;{_SMALL};{_MUTED}">{title}</summary>'
+    return f'<details style="border-bottom:1px solid {_LINE}">{summary}\n{_pre(final.reasoning, _QUIET)}\n</details>'
 
 
-def _messages(messages: Sequence[str]) -> str:
-    return "\n".join(_pre(message, f"{_QUIET};padding-bottom:2px") for message in messages)
+def _messages(messages: Sequence[str], padding: str) -> str:
+    lines = "\n".join(_pre(message, _MESSAGE) for message in messages)
+    return f'<div style="padding:{padding}">\n{lines}\n</div>' if messages else ""
 
 
 def _error(error: str | None) -> str:
@@ -189,7 +197,7 @@ def _table(summary: Mapping[str, Any]) -> str:
     return (
         f'<div style="overflow-x:auto;padding:7px 12px;border-top:1px solid {_LINE}">'
         f'<table style="margin:0;border:0;border-collapse:collapse;{_SMALL};line-height:1.5">\n'
-        f"<tr>{labels}</tr>\n<tr>{values}</tr>\n</table></div>"
+        f'<tr style="background:transparent">{labels}</tr>\n<tr style="background:transparent">{values}</tr>\n</table></div>'
     )
 
 

@@ -58,7 +58,7 @@ class PlainView:
         header, self._header = self._header, None
         batch = self._feed.drain()
         self._write(batch)
-        if final.text and not self._feed.answer.text and not self._feed.messages:
+        if final.text and not self._feed.answer.text and not self._feed.before:
             self._section_text("answer", line(final.text[:SHOWN_LIMIT]))
         if final.error and line(final.error) not in self._feed.errors:
             self._line(f"error: {line(final.error)}")
@@ -68,11 +68,11 @@ class PlainView:
 
     def _write(self, batch: Batch) -> None:
         self._section_text("reasoning", "".join(batch.reasoning))
-        for message in batch.messages:
-            self._line(message)
+        self._lines(batch.before)
         if batch.replaced:
             self._line("(the answer so far was replaced:)", dim=True)
         self._section_text("answer", "".join(batch.answer))
+        self._lines(batch.after)
         for error in batch.errors:
             self._line(f"error: {error}")
         self._stream.flush()
@@ -85,6 +85,10 @@ class PlainView:
         self._section = section
         self._out(text, dim=section == "reasoning")
         self._at_line_start = text.endswith("\n")
+
+    def _lines(self, texts: list[str]) -> None:
+        for text in texts:
+            self._line(text)
 
     def _line(self, text: str, *, dim: bool = False) -> None:
         self._end_line()

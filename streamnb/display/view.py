@@ -34,8 +34,9 @@ class Header:
 
     @property
     def title(self) -> str:
-        """Provider, model and host in one line, each once."""
-        parts = (self.target or self.provider, self.model, self.host)
+        """Target, provider, model and host in one line, each once."""
+        named = {"", self.provider} >= {self.target}
+        parts = (self.provider if named else f"{self.target} ({self.provider})", self.model, self.host)
         return " \N{MIDDLE DOT} ".join(dict.fromkeys(part for part in parts if part))
 
 
@@ -51,6 +52,7 @@ class Final:
         summary: plain values under the column names of the table `runs`; a missing value is NaN or absent.
         citations: rows of the table `citations`: `title`, `url`, `source_type`.
         messages: whole messages (bot bubbles), in order.
+        n_messages_before: how many of them came before the answer's first text; None when unknown: all.
     """
 
     text: str
@@ -60,12 +62,15 @@ class Final:
     summary: Mapping[str, Any]
     citations: Sequence[Mapping[str, Any]]
     messages: Sequence[str]
+    n_messages_before: int | None = None
 
     @property
-    def messages_beside(self) -> Sequence[str]:
-        """The messages, unless they are what the answer is made of: then they would be shown twice."""
-        same = "".join("".join(self.messages).split()) == "".join(self.text.split())
-        return () if same else self.messages
+    def messages_around(self) -> tuple[Sequence[str], Sequence[str]]:
+        """The messages above and below the answer; none when the answer is made of them: they would show twice."""
+        if "".join("".join(self.messages).split()) == "".join(self.text.split()):
+            return (), ()
+        cut = len(self.messages) if self.n_messages_before is None else self.n_messages_before
+        return self.messages[:cut], self.messages[cut:]
 
 
 class View(Protocol):

@@ -45,6 +45,10 @@ def _provider_in(found: object, name: str) -> type[Provider]:
     if inspect.isclass(found) and issubclass(found, Provider):
         return found
     for value in vars(found).values():
-        if inspect.isclass(value) and issubclass(value, Provider) and value.__module__ == getattr(found, "__name__", ""):
+        if (
+            inspect.isclass(value)
+            and issubclass(value, Provider)
+            and value.__module__ == getattr(found, "__name__", "")
+        ):
             return value
     raise UsageError(f"{name!r} is registered in {_GROUP} but holds no Provider class; its package is to blame.")

@@ -129,25 +129,21 @@ _PARTS: Final[Mapping[str, Callable[[Any], Event | None]]] = {
 }
 
 
+_UI: Final[Mapping[str, Callable[[Mapping[str, Any]], Event]]] = {
+    "text-delta": lambda value: Event("delta", _name(value, "delta") or "", id=_name(value, "id")),
+    "reasoning-delta": lambda value: Event("reasoning", _name(value, "delta") or "", id=_name(value, "id")),
+    "error": lambda value: _error(value.get("errorText") or value),
+    "finish": _finish,
+    "start": lambda value: Event("start", id=_name(value, "messageId"), data=dict(value)),
+    "source-url": _source,
+}
+
+
 def _ui(value: Mapping[str, Any], event: str) -> Event:
     """One v5 UI message event, or the nearest that homegrown hosts send."""
-    match value.get("type"):
-        case "text-delta":
-            return Event("delta", _name(value, "delta") or "", id=_name(value, "id"))
-        case "reasoning-delta":
-            return Event("reasoning", _name(value, "delta") or "", id=_name(value, "id"))
-        case "error":
-            return _error(value.get("errorText") or value)
-        case "finish":
-            return _finish(value)
-        case "start":
-            return Event("start", id=_name(value, "messageId"), data=dict(value))
-        case "source-url":
-            return _source(value)
-        case str(name):
-            return Event("trace", name=name, data=dict(value))
-        case _:
-            pass
+    kind = value.get("type")
+    if isinstance(kind, str):
+        return _UI[kind](value) if kind in _UI else Event("trace", name=kind, data=dict(value))
     if event == "error" or "error" in value:
         return _error(value.get("error") or value)
     for key in ("text", "content", "delta", "message"):

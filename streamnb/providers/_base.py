@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import ipaddress
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, ClassVar, Final, Literal
 from urllib.parse import urlsplit
@@ -150,6 +150,7 @@ class Provider:
     base_url: str = ""
     options: ClassVar[tuple[Option, ...]] = ()
     limits: ClassVar[Mapping[str, float]] = MappingProxyType({})
+    stream_name: ClassVar[str] = "stream"
     simulated: ClassVar[Mapping[str, Any]] = MappingProxyType({})
     usage: ClassVar[Literal["sum", "last"]] = "last"
     eof_is_terminal: ClassVar[bool] = False
@@ -181,6 +182,7 @@ class Provider:
 
     def request(self, prompt: Prompt) -> Call:
         """The one streaming call of an API that needs no more than one."""
+        del prompt
         raise UsageError(f"{self.name} defines neither flow() nor request()")
 
     def flow(self, prompt: Prompt) -> Generator[Call, Reply, None]:
@@ -194,6 +196,7 @@ class Provider:
 
     def read(self, frame: Frame, seen: Seen) -> Iterator[Event]:
         """What one frame means. A whole JSON reply is one frame whose `event` is the call's name."""
+        del frame, seen
         raise UsageError(f"{self.name} defines no read()")
 
     def ends(self, event: Event) -> bool:
@@ -234,24 +237,25 @@ class Provider:
         return ({}, {field: secret}) if self.auth == "query" else ({field: secret}, {})
 
 
+def _flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError(value)  # noqa: TRY004  # one kind of complaint for all conversions
+    return value
+
+
+_CONVERT: Final[Mapping[str, Callable[[Any], Any]]] = {"int": int, "float": float, "str": str, "bool": _flag}
+
+
 def _fit(provider: str, option: Option, value: Any) -> Any:
     """Check and convert an option's value."""
     if value is None:
         return option.default
-    try:
-        match option.type:
-            case "int":
-                value = int(value)
-            case "float":
-                value = float(value)
-            case "str":
-                value = str(value)
-            case "bool" if not isinstance(value, bool):
-                raise ValueError(value)
-            case _:
-                pass
-    except (TypeError, ValueError):
-        raise UsageError(f"{provider}: {option.name} wants {option.type}, not {value!r}.") from None
+    convert = _CONVERT.get(option.type)
+    if convert is not None:
+        try:
+            value = convert(value)
+        except (TypeError, ValueError):
+            raise UsageError(f"{provider}: {option.name} wants {option.type}, not {value!r}.") from None
     if option.choices and value not in option.choices:
         raise UsageError(f"{provider}: {option.name}={value!r} is unknown.{did_you_mean(str(value), option.choices)}")
     return value
@@ -310,26 +314,32 @@ def error_event(value: Any, status: int | None = None, text: str = "") -> Event:
 
 
 def _message(value: Any) -> tuple[str, str | None]:
-    if isinstance(value, str):
-        return value, None
+    """(message, code) of an error body, wherever vendors put them."""
     if not isinstance(value, dict):
-        return "", None
+        return (value, None) if isinstance(value, str) else ("", None)
     errors = value.get("errors")
-    for candidate in (value.get("error"), errors[0] if isinstance(errors, list) and errors else None):
-        if isinstance(candidate, str) and candidate:
-            return candidate, _code(value)
-        if isinstance(candidate, dict):
-            inner = candidate.get("message")
-            return (inner if isinstance(inner, str) else str(candidate)), _code(candidate)
-    message = value.get("message") or value.get("description")
-    if isinstance(message, str) and message:
-        details = value.get("details") or value.get("context")
-        return (f"{message} ({details})" if isinstance(details, str) else message), _code(value)
+    for inner in (value.get("error"), errors[0] if isinstance(errors, list) and errors else None):
+        if isinstance(inner, str) and inner:
+            return inner, _code(value)
+        if isinstance(inner, dict):
+            return _first(inner, "message") or str(inner), _code(inner)
+    return _own_message(value), _code(value)
+
+
+def _own_message(value: Mapping[str, Any]) -> str:
+    message = _first(value, "message", "description")
+    if message:
+        details = _first(value, "details", "context")
+        return f"{message} ({details})" if details else message
     detail = value.get("detail")
-    if isinstance(detail, list) and detail and isinstance(detail[0], dict):
+    if isinstance(detail, list) and detail and isinstance(detail[0], dict):  # FastAPI
         where = ".".join(str(part) for part in detail[0].get("loc", ()))
-        return f"{where}: {detail[0].get('msg', '')}".strip(": "), _code(value)
-    return (detail if isinstance(detail, str) else ""), _code(value)
+        return f"{where}: {detail[0].get('msg', '')}".strip(": ")
+    return detail if isinstance(detail, str) else ""
+
+
+def _first(value: Mapping[str, Any], *keys: str) -> str:
+    return next((value[key] for key in keys if isinstance(value.get(key), str) and value[key]), "")
 
 
 def _code(value: Mapping[str, Any]) -> str | None:

@@ -26,10 +26,13 @@ class OpenAIChat(Provider):
     key_env = "OPENAI_API_KEY"
     base_url = "https://api.openai.com/v1"
     simulated: ClassVar[Mapping[str, Any]] = MappingProxyType({"model": "simulated"})
+    stream_name: ClassVar[str] = "chat.completions"
     options: ClassVar[tuple[Option, ...]] = (
         Option("path", "path of the endpoint below the base URL", default="/chat/completions"),
         Option("auth", "how the key is sent", default="bearer", choices=tuple(AUTH_STYLES)),
-        Option("no_usage", "do not ask for a usage chunk (strict servers refuse stream_options)", "bool", default=False),
+        Option(
+            "no_usage", "do not ask for a usage chunk (strict servers refuse stream_options)", "bool", default=False
+        ),
     )
 
     def __init__(self, base_url: str | None = None, key_env: str | None = None, **options: Any) -> None:
@@ -49,7 +52,7 @@ class OpenAIChat(Provider):
             body["stream_options"] = {"include_usage": True}
         headers, query = self.credentials()
         return Call(
-            "chat.completions",
+            self.stream_name,
             path=self.values["path"],
             body=merge(body, prompt.params),
             headers=headers,
@@ -128,9 +131,9 @@ def _delta(delta: Mapping[str, Any], index: int) -> Iterator[Event]:
 def _message(message: Mapping[str, Any], index: int) -> Iterator[Event]:
     for text in _reasoning(message):
         yield Event("reasoning", text, index)
-    text = message.get("content") or message.get("refusal")
-    if isinstance(text, str) and text:
-        yield Event("message", text, index, name="refusal" if not message.get("content") else None)
+    words = message.get("content") or message.get("refusal")
+    if isinstance(words, str) and words:
+        yield Event("message", words, index, name="refusal" if not message.get("content") else None)
     yield from _tools(message, index)
 
 

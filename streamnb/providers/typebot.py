@@ -53,13 +53,21 @@ class Typebot(Provider):
     key_required = False
     base_url = "https://typebot.co"
     simulated: ClassVar[Mapping[str, Any]] = MappingProxyType({"typebot": "demo"})
+    stream_name: ClassVar[str] = STREAM
     options: ClassVar[tuple[Option, ...]] = (
         Option("typebot", "public id of the bot (the end of its share URL)"),
         Option("session_id", "go on in this session instead of starting one"),
-        Option("no_continue", "stop after the stream: do not send its text back with continueChat", "bool", default=False),
+        Option(
+            "no_continue", "stop after the stream: do not send its text back with continueChat", "bool", default=False
+        ),
         Option("preview", "start the unpublished bot from the builder (needs the key)", "bool", default=False),
         Option("prefilled", "variables the bot starts with, as a JSON object", "json"),
-        Option("framing", "how streamMessage is framed", default="auto", choices=("auto", "prefix_lines", "sse", "raw_text")),
+        Option(
+            "framing",
+            "how streamMessage is framed",
+            default="auto",
+            choices=("auto", "prefix_lines", "sse", "raw_text"),
+        ),
         Option("chat_prefix", "path before startChat and continueChat", default="/api/v1"),
         Option("stream_prefix", "path before streamMessage", default="/api/v2"),
     )
@@ -119,7 +127,9 @@ class Typebot(Provider):
         # The text goes into the bot's variable; the server then skips the bubble that would repeat it.
         return (yield self._continue(session, {"type": "text", "text": reply.text})), False
 
-    def _act(self, session: str, actions: list[Event], prompt: Prompt) -> Generator[Call, Reply, tuple[Reply | None, bool]]:
+    def _act(
+        self, session: str, actions: list[Event], prompt: Prompt
+    ) -> Generator[Call, Reply, tuple[Reply | None, bool]]:
         """Do what the bot asks a client to do, in order, up to the first action that gets a reply of its own."""
         delay_s = 0.0
         for action in actions:

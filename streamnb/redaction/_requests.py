@@ -118,7 +118,7 @@ def redact_url(url: str, secrets: Iterable[str] = ()) -> str:
     Returns:
         The URL with `REDACTED:REDACTED@`, `key=REDACTED` (names kept, OpenTelemetry's `url.full`), `***`.
     """
-    url = _CREDENTIALS.sub(r"\1//REDACTED:REDACTED@", url, count=1)
+    url = _CREDENTIALS.sub(r"\1//REDACTED:REDACTED@", url)
     kept, at = [], 0
     for field in _FIELD.finditer(url):
         if field.start() >= at and urllib.parse.unquote(field[1]).lower() in _QUERY_FIELDS:

@@ -6,11 +6,11 @@ Knows the option table. Must not know: any API, how an answer is made.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import math
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from streamnb.errors import did_you_mean
 from streamnb.simulator.pace import Pace
 from streamnb.simulator.scenarios import known
 
@@ -53,7 +53,7 @@ def read(segment: str) -> Setup:
     for item in filter(None, segment.split(",")):
         name, equals, value = item.partition("=")
         if name not in OPTIONS:
-            raise PrefixError(name, f"unknown option {name!r}{_like(name, OPTIONS)}; known: {', '.join(OPTIONS)}")
+            raise PrefixError(name, f"there is no option {name!r}.{did_you_mean(name, OPTIONS)}")
         if not equals or name in values:
             raise PrefixError(name, f"write {name}=VALUE, once")
         values[name] = _value(name, value)
@@ -73,11 +73,6 @@ def _stalled(setup: Setup) -> Setup:
     if setup.scenario != "stall" or setup.pace.stall_at >= 0:
         return setup
     return dataclasses.replace(setup, pace=dataclasses.replace(setup.pace, stall_at=setup.pace.tokens // 2))
-
-
-def _like(name: str, names: Mapping[str, Any] | tuple[str, ...]) -> str:
-    close = difflib.get_close_matches(name, list(names), n=1)
-    return f" (did you mean {close[0]!r}?)" if close else ""
 
 
 def _whole(least: int, most: int) -> Callable[[str], int]:
@@ -104,7 +99,7 @@ def _real(most: float) -> Callable[[str], float]:
 def _one_of(*names: str) -> Callable[[str], str]:
     def read_name(value: str) -> str:
         if value not in names:
-            raise ValueError(f"one of {', '.join(names)} is wanted{_like(value, names)}")
+            raise ValueError(f"there is no such value.{did_you_mean(value, names)}")
         return value
 
     return read_name

@@ -6,12 +6,12 @@ Knows names, blocks and deadlines. Must not know: HTTP, clocks, any API.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import itertools
 import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
+from streamnb.errors import did_you_mean
 from streamnb.simulator.pace import Pace
 
 SCENARIOS: Final[dict[str, str]] = {
@@ -94,13 +94,11 @@ def known(value: str) -> str:
     """Return the scenario's name as it is.
 
     Raises:
-        ValueError: there is no such scenario; the message names the known ones.
+        ValueError: there is no such scenario; the message names the nearest or all.
     """
     if (value in SCENARIOS and "<" not in value) or _CODE.fullmatch(value):
         return value
-    close = difflib.get_close_matches(value, SCENARIOS, n=1)
-    meant = f" (did you mean {close[0]!r}?)" if close else ""
-    raise ValueError(f"one of {', '.join(SCENARIOS)} is wanted{meant}")
+    raise ValueError(f"there is no such scenario.{did_you_mean(value, SCENARIOS)}")
 
 
 def status(scenario: str) -> tuple[str, int] | None:

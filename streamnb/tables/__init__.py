@@ -6,17 +6,19 @@ Knows pandas and the Record. Must not know: formulas (analysis), displays, socke
 from __future__ import annotations
 
 import json
-from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from streamnb.tables.columns import COLUMNS, DOC, columns_markdown
+from streamnb.tables.typed import INT64, MISSING, build, moment, nullable, seconds, since, snapshot
 
 if TYPE_CHECKING:
     from streamnb.recording import Record
+    from streamnb.shelf import Recording
+    from streamnb.wire.frame import Frame
 
 __all__ = [
     "COLUMNS",
@@ -27,20 +29,11 @@ __all__ = [
     "citations",
     "columns_markdown",
     "events",
+    "frames",
+    "recordings",
     "run_row",
     "runs",
 ]
-
-
-def build(table: str, columns: Mapping[str, Any]) -> pd.DataFrame:
-    """A DataFrame with exactly the declared columns and dtypes of `table`.
-
-    Args:
-        table: a key of `COLUMNS`.
-        columns: one array or list per declared column, all of one length; other keys are left out.
-    """
-    typed = {name: pd.Series(columns[name], dtype=dtype) for name, dtype in COLUMNS[table].items()}
-    return pd.DataFrame(typed, copy=False)
 
 
 def events(record: Record) -> pd.DataFrame:
@@ -49,8 +42,8 @@ def events(record: Record) -> pd.DataFrame:
     Times are those of the chunk: `t_ns` of the socket read (ns), `t_s` from t0 (s). Works on a run that still runs.
     """
     # events before chunks: a live record appends a chunk no later than its events
-    part = _snapshot(record.events, "chunk", "kind", "text", "choice", "name", "id", "data", "flags")
-    stamps = _snapshot(record.chunks, "call", "t_ns")
+    part = snapshot(record.events, "chunk", "kind", "text", "choice", "name", "id", "data", "flags")
+    stamps = snapshot(record.chunks, "call", "t_ns")
     chunk = part["chunk"]
     t_ns = stamps["t_ns"][chunk]
     columns = {
@@ -59,8 +52,8 @@ def events(record: Record) -> pd.DataFrame:
         "chunk_seq": chunk,
         "call": stamps["call"][chunk],
         "t_ns": t_ns,
-        "t_s": _since(t_ns, record.t0_ns),
-        "choice": _nullable(part["choice"]),
+        "t_s": since(t_ns, record.t0_ns),
+        "choice": nullable(part["choice"]),
         "coalesced": np.bincount(chunk)[chunk] > 1,
     }
     return build("events", part | columns)
@@ -68,17 +61,17 @@ def events(record: Record) -> pd.DataFrame:
 
 def chunks(record: Record) -> pd.DataFrame:
     """One row per chunk: the decoded body bytes (`data`) that one socket read completed."""
-    part = _snapshot(
+    part = snapshot(
         record.chunks, "call", "t_ns", "wire_bytes", "n_frames", "n_events", "server_t_ns", "data", "stamp_source"
     )
     n = len(part["t_ns"])
     columns = {
         "run_id": [record.info.run_id] * n,
         "seq": np.arange(n),
-        "t_s": _since(part["t_ns"], record.t0_ns),
+        "t_s": since(part["t_ns"], record.t0_ns),
         "n_bytes": np.fromiter(map(len, part["data"]), dtype="int64", count=n),
-        "wire_bytes": _nullable(part["wire_bytes"]),
-        "server_t_ns": _nullable(part["server_t_ns"]),
+        "wire_bytes": nullable(part["wire_bytes"]),
+        "server_t_ns": nullable(part["server_t_ns"]),
     }
     return build("chunks", part | columns)
 
@@ -88,7 +81,7 @@ def calls(record: Record) -> pd.DataFrame:
     rows = list(record.calls)
     columns: dict[str, list[Any]] = {name: [getattr(row, name) for row in rows] for name in _CALL_FIELDS}
     columns |= {
-        name + "_s": [_seconds(getattr(row, name + "_ns"), row.t0_ns) for row in rows]
+        name + "_s": [seconds(getattr(row, name + "_ns"), row.t0_ns) for row in rows]
         for name in ("sent", "headers", "first_byte")
     }
     return build("calls", columns | {"run_id": [record.info.run_id] * len(rows)})
@@ -119,6 +112,49 @@ def citations(record: Record) -> pd.DataFrame:
     return build("citations", columns)
 
 
+def frames(record: Record, found: Iterable[tuple[int, Frame]]) -> pd.DataFrame:
+    """One row per frame: the raw stream as messages, before a provider says what they mean.
+
+    Args:
+        record: the run.
+        found: each frame with the number of the chunk that completed it; -1 when the reply had no bytes.
+    """
+    pairs = list(found)
+    rows = [frame for _, frame in pairs]
+    chunk = np.array([seq for seq, _ in pairs], dtype="int64")
+    timed = chunk >= 0
+    stamps = snapshot(record.chunks, "call", "t_ns")
+    call, t_ns = np.full((2, len(rows)), MISSING, dtype="int64")
+    call[timed], t_ns[timed] = stamps["call"][chunk[timed]], stamps["t_ns"][chunk[timed]]
+    columns = {name: [getattr(frame, name) for frame in rows] for name in ("event", "data", "id", "line", "raw")}
+    return build(
+        "frames",
+        columns
+        | {
+            "run_id": [record.info.run_id] * len(rows),
+            "seq": np.arange(len(rows)),
+            "chunk_seq": nullable(chunk),
+            "call": nullable(call),
+            "t_ns": nullable(t_ns),
+            "t_s": np.where(timed, since(t_ns, record.t0_ns), np.nan),
+            "retry": [frame.retry if frame.retry in INT64 else None for frame in rows],
+            "flags": [" ".join(sorted(frame.flags)) for frame in rows],
+        },
+    )
+
+
+def recordings(found: Iterable[Recording]) -> pd.DataFrame:
+    """One row per run file on disk."""
+    rows = list(found)
+    columns: dict[str, list[Any]] = {
+        name: [getattr(row, name) for row in rows]
+        for name in ("run_id", "provider", "target", "model", "outcome", "n_bytes")
+    }
+    columns["started_at"] = [moment(row.started_ns) for row in rows]
+    columns["path"] = [str(row.path) for row in rows]
+    return build("recordings", columns)
+
+
 def runs(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """One row per run, from `{**run_row(record), **analysis.latency_row(events(record))}` of each.
 
@@ -136,45 +172,17 @@ def run_row(record: Record) -> dict[str, Any]:
     info, data = record.info, record.chunks.data[:]
     names = ("run_id", "provider", "model", "target", "profile", "cell_id", "chat", "repeat")
     return {name: getattr(info, name) for name in names} | {
-        "started_at": pd.Timestamp(info.started_ns, unit="ns", tz="UTC"),
+        "started_at": moment(info.started_ns),
         "outcome": None if record.outcome is None else record.outcome.value,
         "error": record.error,
         "setup_s": record.setup_s,
         "queued_s": record.queued_s,
-        "close_s": _seconds(record.close_ns, record.t0_ns),
+        "close_s": seconds(record.close_ns, record.t0_ns),
         "n_chunks": len(data),
         "n_events": len(record.events.kind),
         "n_bytes": sum(map(len, data)),
         "stamp_source": " ".join(sorted(set(record.chunks.stamp_source))) or None,
     }
-
-
-def _snapshot(columns: object, *names: str) -> dict[str, Any]:
-    """Copies of equal length of a record's columns: int64 arrays and lists.
-
-    Each slice is one step under the interpreter lock. `np.frombuffer` on the live array would make the reader's next
-    append raise BufferError, and columns of a run that still runs may differ in length by the row being written.
-    """
-    copies = {name: getattr(columns, name)[:] for name in names}
-    n = min(map(len, copies.values()))
-    return {
-        name: np.asarray(copy[:n]).astype("int64", copy=False) if isinstance(copy, array) else copy[:n]
-        for name, copy in copies.items()
-    }
-
-
-def _nullable(values: np.ndarray[Any, np.dtype[np.int64]]) -> pd.arrays.IntegerArray:
-    """Int64 from int64 in which a negative number stands for missing."""
-    return pd.arrays.IntegerArray(values, values < 0)
-
-
-def _since(t_ns: np.ndarray[Any, np.dtype[np.int64]], t0_ns: int | None) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """Seconds since t0; the integers are subtracted first, so nothing is lost after months of uptime."""
-    return np.full(len(t_ns), np.nan) if t0_ns is None else (t_ns - t0_ns) / 1e9
-
-
-def _seconds(t_ns: int | None, t0_ns: int | None) -> float:
-    return np.nan if t_ns is None or t0_ns is None else (t_ns - t0_ns) / 1e9
 
 
 def _object(data: Any) -> dict[str, Any]:
@@ -189,7 +197,7 @@ def _text(said: Mapping[str, Any], key: str) -> str | None:
 
 def _at_char(said: Mapping[str, Any], before: int) -> int:
     value = said.get("at_char")
-    return value if isinstance(value, int) and not isinstance(value, bool) else before
+    return value if isinstance(value, int) and not isinstance(value, bool) and value in INT64 else before
 
 
 def _chars_before(table: pd.DataFrame, labels: pd.Index) -> Iterator[int]:

@@ -63,7 +63,7 @@ class Timings:
     _started_ns: int = 0
 
     async def trace(self, event: str, info: dict[str, Any]) -> None:
-        """httpcore's trace hook (its `trace` extension)."""
+        """The trace hook of httpcore (its `trace` extension)."""
         now = time.monotonic_ns()
         match event:
             case "connection.connect_tcp.started" | "connection.start_tls.started":
@@ -196,9 +196,7 @@ class _Pump:
             self.queue.put_nowait(end)
 
 
-async def _reads(
-    reply: httpcore.Response, network: StampedStream, request: httpx.Request
-) -> AsyncIterator[Read]:
+async def _reads(reply: httpcore.Response, network: StampedStream, request: httpx.Request) -> AsyncIterator[Read]:
     pump = _Pump(network)
     task = asyncio.create_task(pump.run(reply))
     try:
@@ -218,7 +216,7 @@ async def _reads(
 
 @contextlib.contextmanager
 def _as_httpx(request: httpx.Request) -> Iterator[None]:
-    """httpcore's exceptions under httpx's names, which are the same."""
+    """The exceptions of httpcore under httpx's names, which are the same."""
     try:
         yield
     except _CORE_ERRORS as error:

@@ -5,7 +5,7 @@ Must not know: where the block stands in the stream, ids, sockets, clocks, any A
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final
 
 from streamnb.wire._brackets import bracket_step, without_trailing_commas
 from streamnb.wire._text import decode
@@ -19,18 +19,8 @@ _JSON_HEADS: Final = (b"{", b"[")
 _DONE: Final = "[DONE]"
 
 
-class Reading(NamedTuple):
-    """One event that a block holds.
-
-    Attributes:
-        text: its data.
-        flags: what was unusual about it.
-        stop: where its bytes end within the block, None for the end of the block.
-    """
-
-    text: str
-    flags: frozenset[str] = NO_FLAGS
-    stop: int | None = None
+Reading = tuple[str, frozenset[str], int | None]
+"""One event that a block holds: its data, its flags, where its bytes end within the block (None: with the block)."""
 
 
 class Block:
@@ -44,14 +34,17 @@ class Block:
     """
 
     def __init__(self) -> None:
-        self.clear()
-
-    def clear(self) -> None:
-        """Start the next block."""
         self.event = ""
         self.known = self.open = False
         self.held = 0
         self._lines: list[str] = []
+        self._flags = NO_FLAGS
+
+    def clear(self) -> None:
+        """Start the next block."""
+        self.event = ""
+        self.known = False
+        self._lines = []
         self._flags = NO_FLAGS
 
     def text(self, value: bytes) -> str:
@@ -74,7 +67,7 @@ class Block:
 
     def readings(self) -> list[Reading]:
         """The events it holds, now that it has ended."""
-        return [Reading("\n".join(self._lines), self._flags)] if self._lines else []
+        return [("\n".join(self._lines), self._flags, None)] if self._lines else []
 
 
 class TolerantBlock(Block):
@@ -84,14 +77,26 @@ class TolerantBlock(Block):
     brackets are closed begins the next value. What reads as JSON by the standard is never read differently.
     """
 
-    def clear(self) -> None:
-        """Start the next block."""
-        super().clear()
+    def __init__(self) -> None:
+        super().__init__()
         self._json = True  # every value so far begins with a bracket
         self._level = self._in_string = 0
         self._starts: list[tuple[int, int]] = []  # of each value: its first line, its offset in bytes
         self._continued: set[int] = set()  # numbers of the values that took in unprefixed lines
         self._fields: list[str] | None = None  # the standard's reading, once it differs from `_lines`
+
+    def clear(self) -> None:
+        """Start the next block."""
+        self.event = ""
+        self.known = self.open = False
+        self._lines = []
+        self._flags = NO_FLAGS
+        self.held = 0
+        self._json = True
+        self._starts = []
+        if self._fields is not None:
+            self._fields = None
+            self._continued.clear()
 
     def add(self, value: bytes, offset: int) -> None:
         """A `data` field: continues the open JSON value or begins the next one."""
@@ -99,12 +104,12 @@ class TolerantBlock(Block):
             self._starts.append((len(self._lines), offset))
             self._json = self._json and value.startswith(_JSON_HEADS)
             self._level = self._in_string = 0
-        text = self.text(value)
         if self._json:
             self._advance(value)
+        text = self.text(value)
+        self._lines.append(text)
         if self._fields is not None:
             self._fields.append(text)
-        self._lines.append(text)
 
     def add_unknown(self, line: bytes) -> None:
         """A line that is no field we know: part of the open JSON value, else ignored (WIRE 0.3)."""
@@ -126,12 +131,12 @@ class TolerantBlock(Block):
     def readings(self) -> list[Reading]:
         """The events it holds: one, unless it holds several JSON values (WIRE 0.4)."""
         if not self._lines:
-            return [Reading("", self._flags | _NO_DATA)] if self.event else []
+            return [("", self._flags | _NO_DATA, None)] if self.event else []
         if self._fields is None and len(self._starts) == 1:
             return [self._as_standard(self._lines)]
         standard = self._as_standard(self._lines if self._fields is None else self._fields)
-        if is_json(standard.text):
-            return [Reading(standard.text, self._flags)]
+        if is_json(standard[0]):
+            return [(standard[0], self._flags, None)]
         separate = self._separate()
         if separate:
             return separate
@@ -143,18 +148,18 @@ class TolerantBlock(Block):
         self.open = self._level > 0
 
     def _as_standard(self, lines: list[str]) -> Reading:
-        return Reading("\n".join(lines), self._flags | _MALFORMED if self.open else self._flags)
+        return "\n".join(lines), self._flags | _MALFORMED if self.open else self._flags, None
 
     def _as_json(self, lines: list[str], *, continued: bool) -> Reading:
         """One value; only what unprefixed lines were added to is repaired."""
         text = "\n".join(lines)
         flags = self._flags | {"continued"} if continued else self._flags
         if text == _DONE or is_json(text):
-            return Reading(text, flags)
+            return text, flags, None
         repaired = without_trailing_commas(text) if continued else text
         if is_json(repaired):
-            return Reading(repaired, flags | {"repaired"})
-        return Reading(text, flags | _MALFORMED)
+            return repaired, flags | {"repaired"}, None
+        return text, flags | _MALFORMED, None
 
     def _separate(self) -> list[Reading]:
         """One event per value if each is JSON (the last one may be cut), else nothing."""
@@ -163,7 +168,7 @@ class TolerantBlock(Block):
         ends = [*self._starts[1:], (len(self._lines), None)]
         readings = []
         for number, ((first, _), (stop_line, stop)) in enumerate(zip(self._starts, ends, strict=True)):
-            reading = self._as_json(self._lines[first:stop_line], continued=number in self._continued)
-            readings.append(Reading(reading.text, reading.flags | {"implicit"}, stop))
+            text, flags, _ = self._as_json(self._lines[first:stop_line], continued=number in self._continued)
+            readings.append((text, flags | {"implicit"}, stop))
         whole = readings[:-1] if self.open else readings
-        return readings if all("malformed" not in reading.flags for reading in whole) else []
+        return readings if all("malformed" not in flags for _, flags, _ in whole) else []

@@ -1,4 +1,4 @@
-"""Bytes to text the same way everywhere: UTF-8 always, one leading byte order mark, U+FFFD per maximal subpart (C1, C2).
+"""Bytes to text the same way everywhere: UTF-8 always, one leading BOM, U+FFFD per maximal subpart (C1, C2).
 
 Must not know: lines, frames, any framing.
 """

@@ -7,16 +7,14 @@ from __future__ import annotations
 
 from typing import Final
 
-from streamnb.errors import LimitError
-from streamnb.wire._block import NO_FLAGS, Block, Reading, TolerantBlock
+from streamnb.wire._block import NO_FLAGS, Block, TolerantBlock
+from streamnb.wire._sse_buffer import SSEBuffer
 from streamnb.wire._state import DEFAULT_LIMIT, FramerState
-from streamnb.wire._text import bom_length, decode
+from streamnb.wire._text import decode
 from streamnb.wire.frame import Frame
 
 MAX_COMMENTS: Final = 1000
 MAX_COMMENT_CHARS: Final = 1024 * 1024
-_LF: Final = 0x0A
-_COLON: Final = 0x3A
 _FIELDS: Final = (b"data", b"event", b"id", b"retry")
 _MAX_RETRY_DIGITS: Final = 640  # the least that sys.set_int_max_str_digits can be set to
 _UNTERMINATED: Final = frozenset({"unterminated"})
@@ -52,7 +50,6 @@ class SSEFramer(FramerState):
             completed before that are returned first; then the next call raises.
 
     Attributes:
-        skipped_bytes: bytes of the stream that are in no frame.
         tail: after `close`: the bytes at the end that no frame holds.
     """
 
@@ -66,135 +63,70 @@ class SSEFramer(FramerState):
     ) -> None:
         super().__init__()
         self.last_event_id = last_event_id
-        self.skipped_bytes = 0
         self.tail = b""
+        self._id = last_event_id
         self._strict = strict
         self._comment_frames = comment_frames and not strict
-        self._limit = limit
-        self._id = last_event_id
+        self._comment_chars = 0
+        self._buffer = SSEBuffer(limit)
         self._block = Block() if strict else TolerantBlock()
         self._frames: list[Frame] = []
-        self._error: LimitError | None = None
-        self._comment_chars = 0
-        # `_view` is what is not yet in a frame: the open block from `_start`, its unfinished line from `_line`.
-        self._view: bytes | bytearray = b""
-        self._start = self._line = self._scanned = 0
-        self._parts: list[bytes] = []  # earlier bytes of the open block, up to the last comment inside it
-        self._parts_size = 0
-        self._at_start = True
-        self._after_cr = False
+
+    @property
+    def skipped_bytes(self) -> int:
+        """Bytes of the stream that are in no frame."""
+        return self._buffer.skipped
 
     def feed(self, data: bytes) -> list[Frame]:
         """Take the next bytes; return the frames they complete."""
-        if self._error is not None:
-            raise self._error
-        if self._view:
-            self._view += data  # a bytearray by now: appending is amortised O(1)
-        else:
-            self._view = data
-        if not self._at_start or self._strip_bom():
-            self._read_lines()
-        self._drop_read()
+        buffer = self._buffer
+        buffer.add(data)
+        for begin, line, stop in buffer.lines():
+            if not line:
+                self._blank_line(stop)
+            elif line.startswith(b":"):
+                self._comment(line, begin, stop)
+            else:
+                self._field(line, begin)
+        self.bom = buffer.bom
+        if buffer.error is not None:
+            self._block.clear()
         return self._taken()
 
     def close(self) -> list[Frame]:
         """End of the stream; return what was still open, flagged, or nothing when strict."""
-        if self._error is not None:
-            raise self._error
-        view, end = self._view, len(self._view)
-        self.incomplete = self._line < end or (self._block.known and not self._block.held)
+        rest = self._buffer.rest()
+        self.incomplete = bool(rest) or (self._block.known and not self._block.held)
         if not self._strict:
-            self._flush(view, end)
-        self.tail = b"".join([*self._parts, view[self._start :]])
-        self.skipped_bytes += len(self.tail)
-        self._start = end
-        self._drop_read()
+            self._flush(rest)
+        self.tail = self._buffer.close()
         self._block.clear()
         return self._taken()
 
-    def _strip_bom(self) -> bool:
-        length = bom_length(self._view)
-        if length is None:
-            return False
-        self._at_start = False
-        self.bom = length > 0
-        self.skipped_bytes += length
-        self._start = self._line = self._scanned = length
-        return True
-
-    def _read_lines(self) -> None:
-        """Read every completed line; each byte is looked at once, however the stream is cut (C15)."""
-        view, size = self._view, len(self._view)
-        line = self._line
-        lf, cr = view.find(b"\n", self._scanned), view.find(b"\r", self._scanned)
-        while True:
-            if self._after_cr and line < size:
-                self._after_cr = False
-                if view[line] == _LF:
-                    line += 1
-                    self._skip_lf(line)
-                    lf = view.find(b"\n", line)
-            end = lf if cr < 0 or 0 <= lf < cr else cr
-            if not self._within_limit(size if end < 0 else end + 1):
-                return
-            if end < 0:
-                break
-            self._read_line(view, line, end)
-            line = end + 1
-            if end == lf:
-                lf = view.find(b"\n", line)
-            else:
-                cr = view.find(b"\r", line)
-                self._after_cr = True
-        self._line, self._scanned = line, size
-
-    def _skip_lf(self, stop: int) -> None:
-        """The LF of a CRLF: part of its line, unless the CR already ended a frame."""
-        if self._start == stop - 1:
-            self._start = stop
-            self.skipped_bytes += 1
-
-    def _within_limit(self, stop: int) -> bool:
-        if stop - self._start + self._parts_size <= self._limit:
-            return True
-        self._error = LimitError(
-            f"the server sent an event of more than {self._limit} bytes; raise `limit` if it should be accepted"
-        )
-        self._start = self._line = self._scanned = len(self._view)
-        self._parts.clear()
-        return False
-
-    def _read_line(self, view: bytes | bytearray, begin: int, end: int) -> None:
-        if begin == end:
-            self._blank_line(view, end + 1)
-        elif view[begin] == _COLON:
-            self._comment(view, begin, end, end + 1)
-        else:
-            line = bytes(view[begin:end])
-            name, _, value = line.partition(b":")
-            if name in _FIELDS:
-                self._field(view, begin, name, value.removeprefix(b" "))
-            else:
-                self._block.add_unknown(line)
-
-    def _blank_line(self, view: bytes | bytearray, stop: int) -> None:
+    def _blank_line(self, stop: int) -> None:
         block = self._block
         if block.open:
             block.held += 1
             return
-        if not block.known:
+        if block.known:
+            self._end_block(stop)
+        else:
             self.blank_lines += 1
-        self._end_block(view, stop)
+            self._buffer.skip(stop)
 
-    def _field(self, view: bytes | bytearray, begin: int, name: bytes, value: bytes) -> None:
-        block = self._block
+    def _field(self, line: bytes, begin: int) -> None:
+        name, _, value = line.partition(b":")
+        if name not in _FIELDS:
+            self._block.add_unknown(line)
+            return
+        block, value = self._block, value.removeprefix(b" ")
         if block.held:
-            self._end_block(view, begin)
+            self._end_block(begin)
         if name == b"data":
-            block.add(value, self._parts_size + begin - self._start)
+            block.add(value, self._buffer.offset(begin))
         elif name == b"event":
             if value and block.ends_before_event():
-                self._end_block(view, begin, _IMPLICIT)
+                self._end_block(begin, _IMPLICIT)
             block.event = block.text(value)
         elif name == b"id":
             if b"\0" not in value:
@@ -203,26 +135,21 @@ class SSEFramer(FramerState):
             self.reconnection_time = int(value)
         block.known = True
 
-    def _comment(
-        self, view: bytes | bytearray, begin: int, end: int, stop: int, flags: frozenset[str] = _COMMENT
-    ) -> None:
+    def _comment(self, line: bytes, begin: int, stop: int, flags: frozenset[str] = _COMMENT) -> None:
         if self._block.held:
-            self._end_block(view, begin)
-        text, lossy = decode(view[begin + 1 : end])
-        if stop > end:
+            self._end_block(begin)
+        text, lossy = decode(line[1:])
+        if "unterminated" not in flags:
             self._remember(text)
-        if begin > self._start:
-            self._parts.append(bytes(view[self._start : begin]))
-            self._parts_size += begin - self._start
-        self._start = stop
+        raw = self._buffer.cut_out(begin, stop)
         if self._comment_frames:
-            raw = bytes(view[begin:stop])
-            flags = flags | {"lossy"} if lossy else flags
+            if lossy:
+                flags |= {"lossy"}
             self._frames.append(
                 Frame(text, "comment", self.last_event_id, self.reconnection_time, raw=raw, flags=flags)
             )
         else:
-            self.skipped_bytes += stop - begin
+            self._buffer.skipped += len(raw)
 
     def _remember(self, comment: str) -> None:
         """Keep the newest comments only, so that keepalives cost no memory."""
@@ -231,68 +158,44 @@ class SSEFramer(FramerState):
         while len(self.comments) > MAX_COMMENTS or (self._comment_chars > MAX_COMMENT_CHARS and self.comments[1:]):
             self._comment_chars -= len(self.comments.pop(0))
 
-    def _end_block(self, view: bytes | bytearray, stop: int, flags: frozenset[str] = NO_FLAGS) -> None:
+    def _end_block(self, stop: int, extra: frozenset[str] = NO_FLAGS) -> None:
         """Dispatch what lies before `stop` and commit the id, also when there is nothing to dispatch (C5, C8)."""
         self.last_event_id = self._id
-        readings = self._block.readings()
-        if readings:
-            self._dispatch(readings, view, stop, flags)
-        else:
-            self.skipped_bytes += self._parts_size + stop - self._start
-            self._clear(stop)
+        if not self._dispatch(stop, extra):
+            self._buffer.skip(stop)
+            self._block.clear()
 
-    def _dispatch(self, readings: list[Reading], view: bytes | bytearray, stop: int, extra: frozenset[str]) -> None:
-        raw = bytes(view[self._start : stop])
-        if self._parts:
-            raw = b"".join([*self._parts, raw])
-        event, begin = self._block.event or "message", 0
-        for text, flags, end in readings:
-            flags = flags | extra if extra else flags
+    def _dispatch(self, stop: int, extra: frozenset[str]) -> bool:
+        block = self._block
+        readings = block.readings()
+        if not readings:
+            return False
+        raw = self._buffer.take(stop)
+        event, begin = block.event or "message", 0
+        for text, unusual, end in readings:
+            flags = unusual | extra if extra else unusual
             self._frames.append(Frame(text, event, self._id, self.reconnection_time, None, None, raw[begin:end], flags))
             begin = end or 0
-        self._clear(stop)
+        block.clear()
+        return True
 
-    def _clear(self, start: int) -> None:
-        self._start = start
-        self._block.clear()
-        if self._parts:
-            self._parts.clear()
-            self._parts_size = 0
-
-    def _flush(self, view: bytes | bytearray, end: int) -> None:
-        """C10, tolerant: what the end of the stream cut off comes out, flagged; ids are not committed by it."""
-        if self._line < end:
-            end = self._read_cut_line(view, self._line, end)
-        readings = self._block.readings()
-        if readings:
-            self._dispatch(readings, view, end, NO_FLAGS if self._block.held else _UNTERMINATED)
-
-    def _read_cut_line(self, view: bytes | bytearray, begin: int, end: int) -> int:
-        """Read a last line without line end; return where the block ends, before it if it may be a cut field name."""
-        line = bytes(view[begin:end])
-        if view[begin] == _COLON:
-            self._comment(view, begin, end, end, _COMMENT | _UNTERMINATED)
-        elif line.startswith(b"retry:") or any(field.startswith(line) for field in _FIELDS):
-            return begin  # a cut number is another number
+    def _flush(self, rest: bytes) -> None:
+        """C10, tolerant: what the end of the stream cut off comes out, flagged; it commits no id."""
+        begin = self._buffer.line
+        stop = begin + len(rest)
+        if rest.startswith(b":"):
+            self._comment(rest, begin, stop, _COMMENT | _UNTERMINATED)
+        elif rest.startswith(b"retry:") or any(field.startswith(rest) for field in _FIELDS):
+            stop = begin  # a cut number is another number, a cut name no name
         else:
-            self._read_line(view, begin, end)
-        return end
-
-    def _drop_read(self) -> None:
-        """Keep only the open block: memory is O(event)."""
-        view, start = self._view, self._start
-        if start == len(view):
-            self._view = b""
-        elif isinstance(view, bytearray):
-            del view[:start]
-        else:
-            self._view = bytearray(view[start:])
-        self._line -= start
-        self._scanned -= start
-        self._start = 0
+            self._field(rest, begin)
+        self._dispatch(stop, NO_FLAGS if self._block.held else _UNTERMINATED)
 
     def _taken(self) -> list[Frame]:
-        frames, self._frames = self._frames, []
-        if self._error is not None and not frames:
-            raise self._error
+        """The frames completed so far; a limit that was hit is raised only when there are none (left)."""
+        frames = self._frames
+        if frames:
+            self._frames = []
+        elif self._buffer.error is not None:
+            raise self._buffer.error
         return frames

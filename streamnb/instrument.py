@@ -1,0 +1,180 @@
+"""Recording what the user's own httpx code streams: `aconnect_sse` is httpx_sse's call, plus `source.run`.
+
+Knows httpx responses and records. Must not know: targets, keyrings, displays, IPython.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+from urllib.parse import parse_qsl
+
+import httpx
+import httpx_sse
+
+from streamnb.conversation import Reading
+from streamnb.events import Outcome, Prompt
+from streamnb.journal import Journal
+from streamnb.providers import Call, Ending, Provider, ReplyHead, load
+from streamnb.recording import Record, RunInfo
+from streamnb.redaction import (
+    REQUEST_HEADERS,
+    RESPONSE_HEADERS,
+    Scrubber,
+    redact_headers,
+    redact_text,
+    redact_url,
+)
+from streamnb.results import Run, remember
+from streamnb.settings import recordings_dir
+from streamnb.transcript import CallLine, EndLine, ReadLine, ReplyLine, RunLine
+from streamnb.transport.decoding import Decoder
+from streamnb.transport.pool import Timings, framing
+
+_KEY_HEADERS = ("authorization", "x-api-key", "api-key", "x-goog-api-key", "proxy-authorization")
+
+
+class EventSource(httpx_sse.EventSource):
+    """httpx_sse's EventSource; `run` is the recording of what went through it.
+
+    Attributes:
+        run: grows while the events come; has its outcome when the block is left.
+    """
+
+    def __init__(self, response: httpx.Response, run: Run) -> None:
+        super().__init__(response)
+        self.run = run
+
+
+@contextlib.asynccontextmanager
+async def aconnect_sse(
+    client: httpx.AsyncClient, method: str, url: str, *, provider: str = "sse", record: bool = True, **kwargs: Any
+) -> AsyncIterator[EventSource]:
+    """httpx_sse.aconnect_sse, recorded. The bytes the caller sees are untouched.
+
+    Args:
+        client: your own client; its transport, auth and timeouts are yours.
+        method: HTTP method.
+        url: as for httpx.
+        provider: whose events the recording is read as; `sse` knows none and keeps the frames.
+        record: write a run file, as `streamnb.stream` does.
+        kwargs: passed on to `client.stream`.
+
+    Yields:
+        An `httpx_sse.EventSource` with `run`. Its stamps are taken where the client hands out body bytes
+        (`stamp_source` is `chunk`): later than the socket read (PERFORMANCE.md 4).
+    """
+    asked_ns = time.monotonic_ns()
+    reader = load(provider)()
+    async with httpx_sse.aconnect_sse(client, method, url, **kwargs) as plain:
+        tap = _Tap(plain.response, reader, url, asked_ns, record=record)
+        plain.response.stream = tap
+        remember(tap.run)
+        try:
+            yield EventSource(plain.response, tap.run)
+        finally:
+            tap.end(Ending(Outcome.STOPPED, None, "the block was left before the end; what arrived is kept."))
+
+
+class _Tap(httpx.AsyncByteStream):
+    """The response's stream, with every chunk stamped, scrubbed, journaled and read on its way."""
+
+    def __init__(self, response: httpx.Response, provider: Provider, url: str, asked_ns: int, *, record: bool) -> None:
+        request = response.request
+        self._stream = response.stream
+        self._framing = framing(response)
+        self._decoder = Decoder(response.headers.get("content-encoding", ""))
+        self._secrets = _keys(request)
+        self._scrubber = Scrubber(self._secrets)
+        call = Call(provider.stream_name, request.method, stream=True)
+        self._reading = Reading(provider, call, ReplyHead(response.status_code, dict(response.headers)))
+        self._record = self._open(request, provider, redact_url(str(url)), record=record)
+        self.run = Run(self._record, provider, Prompt(), self._journal.path if self._journal else None)
+        line = CallLine(
+            0,
+            asked_ns,
+            call.name,
+            request.method,
+            redact_text(redact_url(str(request.url)), self._secrets),
+            redact_headers(list(request.headers.items()), REQUEST_HEADERS),
+            stream=True,
+        )
+        self._record.call(line)
+        self._reply(response, asked_ns)
+
+    def _open(self, request: httpx.Request, provider: Provider, target: str, *, record: bool) -> Record:
+        now = time.time_ns()
+        run_id = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
+        path = recordings_dir() / run_id[:8] / f"{run_id}.jsonl"
+        self._journal = Journal(path) if record else None
+        info = RunInfo(run_id, provider.name, target, now, usage=provider.usage)
+        opened = Record(info, self._journal)
+        clock = {"t_ns": time.monotonic_ns(), "wall_ns": now}
+        meta = {"base_url": f"{request.url.scheme}://{request.url.netloc.decode('ascii')}"}
+        opened.begin(RunLine(run_id, provider.name, target, {}, {}, clock, 0, meta))
+        return opened
+
+    def _reply(self, response: httpx.Response, asked_ns: int) -> None:
+        stamps = response.extensions.get("streamnb.timings")
+        t0_ns = stamps.t0_ns if isinstance(stamps, Timings) else asked_ns
+        kept = [(key, redact_text(value, self._secrets)) for key, value in response.headers.items()]
+        headers = redact_headers(kept, RESPONSE_HEADERS)
+        now = time.monotonic_ns()
+        timings: dict[str, Any] = {"t0_ns": t0_ns, "headers_ns": now}
+        self._record.reply(ReplyLine(0, now, response.status_code, headers, self._framing, timings))
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        try:
+            async for data in self._stream:  # type: ignore[union-attr]  # an async client's stream
+                self._take(data)
+                yield data
+        except (httpx.TransportError, httpx.StreamError) as error:
+            self.end(Ending(Outcome.PROTOCOL_ERROR, self._framing, f"the connection broke off: {error}."))
+            raise
+        self.end(Ending(None, self._framing))
+
+    def _take(self, data: bytes) -> None:
+        t_ns = time.monotonic_ns()
+        clean = self._scrubber.feed(self._decoder.decode(data))
+        self._line(t_ns, len(data), clean)
+        self._record.understood(self._reading.feed(clean))
+
+    def _line(self, t_ns: int, wire: int, data: bytes) -> None:
+        seq, held = len(self._record.chunks), self._scrubber.held
+        self._record.read(ReadLine(n=0, s=seq, t_ns=t_ns, w=wire, h=held, b=data, stamp="chunk"))
+
+    def end(self, ending: Ending) -> None:
+        """Close the account; only the first call counts."""
+        if self._record.outcome is not None:
+            return
+        now = time.monotonic_ns()
+        held = self._scrubber.flush()
+        if held:
+            self._line(now, 0, held)
+            self._record.understood(self._reading.feed(held))
+        step = self._reading.close()
+        if step.events:
+            if not len(self._record.chunks):
+                self._line(now, 0, b"")
+            self._record.understood(step)
+        self._record.end_call(now)
+        outcome = self._reading.outcome(ending)
+        error = self._reading.explain(outcome, ending)
+        error = None if error is None else redact_text(error, self._secrets)
+        closing = {"ends_ns": [now]}
+        self._record.end(outcome, error, EndLine(outcome.value, error, closing, self._record.counts(), now))
+
+    async def aclose(self) -> None:
+        """Close the real stream."""
+        await self._stream.aclose()  # type: ignore[union-attr]
+
+
+def _keys(request: httpx.Request) -> tuple[str, ...]:
+    """The secrets of a request that someone else made: key headers and key-like query fields, without scheme words."""
+    found = [request.headers[name].rpartition(" ")[2] for name in _KEY_HEADERS if name in request.headers]
+    shown = dict(parse_qsl(httpx.URL(redact_url(str(request.url))).query.decode()))
+    found += [value for name, value in request.url.params.items() if shown.get(name) != value]
+    return tuple(value for value in found if value)

@@ -1,0 +1,136 @@
+"""`%%chatstream` and `%chatstream`: from the cell to the public calls, and back into the namespace.
+
+Knows IPython. Must not know: how a run works; what it does, a script does with `streamnb.stream`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
+from traitlets import Bool, CaselessStrEnum, Float
+
+from streamnb.errors import StreamnbError, UsageError, did_you_mean
+from streamnb.options import help_text, parse_line, refuse_keys
+
+_NAME = "chatstream"
+_MODES = ("auto", "panel", "static", "plain", "none")
+
+
+class ChatStreamError(StreamnbError):
+    """A cell that failed, in one line: no traceback, but a real error that stops the cells behind it."""
+
+    def _render_traceback_(self) -> list[str]:
+        return [f"chatstream: {self}"]
+
+
+class ChatStreamInterrupt(KeyboardInterrupt):
+    """An interrupted cell, in one line; the partial run is kept."""
+
+    def _render_traceback_(self) -> list[str]:
+        return [f"chatstream: {self}"]
+
+
+@magics_class
+class ChatStream(Magics):
+    """Defaults of `%%chatstream`: `%config ChatStream.record = False`."""
+
+    display = CaselessStrEnum(_MODES, default_value="auto", help="how runs are shown").tag(config=True)
+    record = Bool(default_value=True, help="write each run to a file").tag(config=True)
+    timeout_first = Float(300.0, help="seconds until the first data").tag(config=True)
+    timeout_idle = Float(120.0, help="seconds between data; keep-alives do not count").tag(config=True)
+
+    @no_var_expand  # type: ignore[untyped-decorator,unused-ignore]
+    @line_cell_magic(_NAME)  # type: ignore[arg-type,untyped-decorator,unused-ignore]
+    def chatstream(self, line: str, cell: str | None = None) -> Any:
+        """Replaced by the help text when the extension loads."""
+        try:
+            return self._command(line) if cell is None else self._cell(line, _body(cell))
+        except StreamnbError as error:
+            if isinstance(error, ChatStreamError):
+                raise
+            raise ChatStreamError(str(error)) from None
+
+    def _command(self, line: str) -> Any:
+        words = line.split()
+        commands: dict[str, Callable[[], Any]] = {"providers": _providers, "runs": _runs, "last": _last}
+        if not words:
+            raise UsageError(f"say what to show.{did_you_mean('', commands)} Or see %%chatstream?")
+        if words[0] in commands:
+            return commands[words[0]]()
+        return self._cell(line, "")
+
+    def _cell(self, line: str, prompt: str) -> None:
+        from streamnb import client
+
+        refuse_keys(line.split())
+        target, keywords = parse_line(line)
+        output = keywords.pop("output", None)
+        for name in ("display", "record", "timeout_first", "timeout_idle"):
+            keywords.setdefault(name, getattr(self, name))
+        session = client.Session(client.ask(target, prompt, cell_id=self._cell_id(), **keywords))
+        if output is not None:
+            self._ip.user_ns[output] = session.run
+        try:
+            run = session.wait()
+        except KeyboardInterrupt:
+            raise ChatStreamInterrupt(session.run.error or "interrupted; what arrived is kept.") from None
+        if run.outcome is not None and run.outcome.value != "stopped":
+            run.raise_for_outcome()
+
+    @property
+    def _ip(self) -> Any:
+        return self.shell
+
+    def _cell_id(self) -> str | None:
+        kernel = getattr(self._ip, "kernel", None)
+        parent = kernel.get_parent() if kernel is not None else {}
+        cell = parent.get("metadata", {}).get("cellId")
+        return str(cell) if cell else str(self._ip.execution_count)
+
+
+def _body(cell: str) -> str:
+    """The prompt, byte-exact: IPython appends the one newline that is taken off here."""
+    return cell.removesuffix("\n")
+
+
+def _providers() -> Any:
+    from streamnb import tables
+    from streamnb.providers import load, names
+
+    return tables.providers([load(name) for name in names()])
+
+
+def _runs() -> Any:
+    from streamnb import client
+
+    return client.runs()
+
+
+def _last() -> Any:
+    from streamnb import client
+
+    run = client.last()
+    if run is None:
+        raise UsageError("there is no run yet in this session. Try: %%chatstream demo")
+    return run
+
+
+def load(shell: Any) -> None:
+    """Register the magics; loading twice leaves one of each."""
+    unload(shell)
+    magics = ChatStream(shell=shell, config=shell.config)
+    shell.register_magics(magics)
+    for kind in ("line", "cell"):
+        function = shell.magics_manager.magics[kind][_NAME]
+        getattr(function, "__func__", function).__doc__ = help_text()
+
+
+def unload(shell: Any) -> None:
+    """Take back what `load` added."""
+    manager = shell.magics_manager
+    for kind in ("line", "cell"):
+        manager.magics[kind].pop(_NAME, None)
+    manager.registry.pop("ChatStream", None)
+    shell.configurables[:] = [one for one in shell.configurables if type(one).__name__ != "ChatStream"]

@@ -1,0 +1,58 @@
+"""Any Server-Sent Events endpoint: the raw stream, its times, and its text where the data is plain text.
+
+Knows SSE frames only. Must not know: sockets, clocks, any vendor. No dialect, so no run of it is ever `complete`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+from typing import Any, ClassVar
+
+from streamnb.events import Event, Outcome, Prompt
+from streamnb.providers._base import Call, Ending, Option, Provider, merge, parse
+from streamnb.providers._seen import Seen
+from streamnb.wire import Frame
+
+
+class SSE(Provider):
+    """A POST (or GET) to `base_url`; the prompt goes into one field of the body."""
+
+    title: ClassVar[str] = "any SSE endpoint, raw"
+    doc_url: ClassVar[str] = "https://html.spec.whatwg.org/multipage/server-sent-events.html"
+    key_env = "SSE_API_KEY"
+    key_required = False
+    base_url = "http://127.0.0.1:8000"
+    simulated: ClassVar[Mapping[str, Any]] = MappingProxyType({"path": "/v1/chat/completions"})
+    options: ClassVar[tuple[Option, ...]] = (
+        Option("path", "appended to the base URL", default=""),
+        Option("method", "HTTP method", default="POST", choices=("POST", "GET")),
+        Option("prompt_field", "field of the JSON body that takes the prompt", default="prompt"),
+    )
+
+    def request(self, prompt: Prompt) -> Call:
+        """One call; a GET carries no body."""
+        headers, query = self.credentials()
+        body = None
+        if self.values["method"] == "POST":
+            body = merge({self.values["prompt_field"]: prompt.text, "model": prompt.model}, prompt.params)
+        return Call(self.stream_name, self.values["method"], self.values["path"], body, headers, query, stream=True)
+
+    def read(self, frame: Frame, seen: Seen) -> Iterator[Event]:
+        """JSON strings and plain text are deltas; JSON objects are items with their event type as name."""
+        del seen
+        if frame.data.strip() == "[DONE]":
+            yield Event("end", name="[DONE]")
+        elif "no_data" in frame.flags or frame.data[:1] in {"{", "["}:
+            value, malformed = (None, None) if "no_data" in frame.flags else parse(frame)
+            yield malformed or Event("item", name=frame.event, id=frame.id or None, data=value)
+        elif frame.data.startswith('"'):
+            value, malformed = parse(frame)
+            yield malformed or Event("delta", str(value), name=frame.event)
+        else:
+            yield Event("delta", frame.data, name=frame.event)
+
+    def outcome(self, seen: Seen, ending: Ending) -> Outcome:
+        """Nothing says that a generic stream is whole (SAFETY R2)."""
+        del seen
+        return ending.cause or Outcome.ENDED_UNVERIFIED

@@ -1,0 +1,73 @@
+"""Typed: from a reader's columns to pandas columns of the declared dtypes.
+
+Knows numpy, pandas and the declared columns. Must not know: what any column means.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Mapping
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+import pandas as pd
+
+from streamnb.tables.columns import COLUMNS
+
+Ints: TypeAlias = np.ndarray[Any, np.dtype[np.int64]]
+Floats: TypeAlias = np.ndarray[Any, np.dtype[np.float64]]
+
+MISSING: Final = -1
+"""Stands for "no value" in a reader's integer columns."""
+
+INT64: Final = range(-(2**63), 2**63)
+
+
+def build(table: str, columns: Mapping[str, Any]) -> pd.DataFrame:
+    """A DataFrame with exactly the declared columns and dtypes of `table`.
+
+    Args:
+        table: a key of `COLUMNS`.
+        columns: one array or list per declared column, all of one length; other keys are left out.
+    """
+    typed = {name: pd.Series(columns[name], dtype=_dtype(dtype)) for name, dtype in COLUMNS[table].items()}
+    return pd.DataFrame(typed, copy=False)
+
+
+def _dtype(name: str) -> Any:
+    """Texts are Python strings with or without pyarrow installed: half a surrogate pair is a legal delta (R16)."""
+    return pd.StringDtype("python") if name == "string" else name
+
+
+def snapshot(columns: object, *names: str) -> dict[str, Any]:
+    """Copies of equal length of a record's columns: int64 arrays and lists.
+
+    Each slice is one step under the interpreter lock. `np.frombuffer` on the live array would make the reader's next
+    append raise BufferError, and columns of a run that still runs may differ in length by the row being written.
+    """
+    copies = {name: getattr(columns, name)[:] for name in names}
+    n = min(map(len, copies.values()))
+    return {
+        name: np.asarray(copy[:n]).astype("int64", copy=False) if isinstance(copy, array) else copy[:n]
+        for name, copy in copies.items()
+    }
+
+
+def nullable(values: Ints) -> pd.arrays.IntegerArray:
+    """Int64 from int64 in which a negative number stands for missing."""
+    return pd.arrays.IntegerArray(values, values < 0)
+
+
+def since(t_ns: Ints, t0_ns: int | None) -> Floats:
+    """Seconds since t0; the integers are subtracted first, so nothing is lost after months of uptime."""
+    return np.full(len(t_ns), np.nan) if t0_ns is None else (t_ns - t0_ns) / 1e9
+
+
+def seconds(t_ns: int | None, t0_ns: int | None) -> float:
+    """The same for one stamp; NaN when either is missing."""
+    return np.nan if t_ns is None or t0_ns is None else (t_ns - t0_ns) / 1e9
+
+
+def moment(wall_ns: int) -> pd.Timestamp:
+    """A wall clock reading (ns since 1970 UTC), to the nanosecond."""
+    return pd.Timestamp(wall_ns, unit="ns", tz="UTC")

@@ -1,0 +1,39 @@
+"""For test suites: recorded bytes read offline, by the same code that reads them live.
+
+Knows providers and conversations. Must not know: sockets.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from streamnb.conversation import Reading
+from streamnb.events import Event
+from streamnb.providers import Call, ReplyHead, load
+
+__all__ = ["events"]
+
+
+def events(name: str, data: bytes, *, content_type: str = "", **options: Any) -> list[Event]:
+    """What the bytes of a streaming reply mean to a provider.
+
+    Args:
+        name: the provider.
+        data: the body of one streaming reply with status 200, content decoding undone.
+        content_type: the reply's header, for providers that look at it.
+        options: the provider's options.
+
+    Returns:
+        The events in the order of the bytes; keep-alives are events of kind `ping`.
+
+    Raises:
+        UsageError: no such provider or option.
+
+    Example:
+        >>> [event.text for event in events("typebot", b'0:"Hi"') if event.kind == "delta"]
+        ['Hi']
+    """
+    provider = load(name)(**options)
+    head = ReplyHead(200, {"content-type": content_type} if content_type else {})
+    reading = Reading(provider, Call(provider.stream_name, stream=True), head)
+    return [*reading.feed(data).events, *reading.close().events]
