@@ -57,7 +57,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _simulate(arguments: list[str]) -> int:
     try:
-        return subprocess.call([sys.executable, "-m", "streamnb.simulator", *arguments])
+        return subprocess.call([sys.executable, "-m", "streamnb.simulator", *arguments])  # noqa: S603  # our own module
     except KeyboardInterrupt:
         return 130
 

@@ -18,10 +18,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from streamnb.results import Run
+from typing import Any
 
 
 class StreamnbError(Exception):
@@ -68,10 +65,10 @@ class RunError(StreamnbError):
     """A run ended badly. Everything that arrived is in `run`.
 
     Attributes:
-        run: the partial run.
+        run: the partial `streamnb.Run`.
     """
 
-    def __init__(self, message: str, run: Run) -> None:
+    def __init__(self, message: str, run: Any) -> None:
         super().__init__(message)
         self.run = run
 

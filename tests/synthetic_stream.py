@@ -13,10 +13,10 @@ from streamnb.display.view import Final, Header, View
 from streamnb.events import Arrival, Chunk, Event, Outcome
 
 HEADER = Header("openai_chat", "small-talk-1", "demo", "127.0.0.1:8000", "run-1")
-WORDS = (
+PROSE = (
     "Rivers meander because the outer bank of every bend erodes while the inner bank grows. Water on the outside runs "
-    "faster and cuts into the bank; on the inside it slows down and drops the sand it carries. "
-).split(" ")
+    "faster and cuts into the bank; on the inside it slows down and drops the sand it carries."
+)
 
 
 @dataclasses.dataclass
@@ -28,7 +28,7 @@ class Step:
 
 
 def words(n: int, wait_s: float, kind: str = "delta") -> Iterator[Step]:
-    for word in itertools.islice(itertools.cycle(WORDS), n):
+    for word in itertools.islice(itertools.cycle(PROSE.split()), n):
         yield Step(wait_s, (Event(kind, f"{word} "),))
 
 

@@ -3,7 +3,6 @@ from __future__ import annotations
 import http.client
 import json
 import re
-import socket
 import time
 
 import pytest
@@ -51,9 +50,9 @@ def test_no_stamps_unless_asked_for():
 
 def test_a_cut_breaks_off_inside_an_announced_chunk():
     body = body_on_the_wire(COMPLETIONS, HELLO, scenario("cut"))
-    size, _, rest = body.rpartition(b"\r\n")[0].rpartition(b"\r\n")[2], b"", body.rpartition(b"\r\n")[2]
+    *_, size, rest = body.split(b"\r\n")
+    assert rest.startswith(b'data: {"id":"chatcmpl-')
     assert len(rest) == int(size, 16) // 2
-    assert not body.endswith(b"0\r\n\r\n")
     with pytest.raises(http.client.IncompleteRead):
         post(COMPLETIONS, HELLO, scenario("cut"))
 
@@ -162,13 +161,14 @@ def test_a_key_received_is_repeated_in_the_answer(headers):
     assert "canary-0123456789abcdef" in text_of(data_of(reply))
 
 
-def test_the_query_string_is_repeated_and_torn_inside_the_secret():
+def test_the_query_string_is_repeated_in_the_answer():
     path = f"{COMPLETIONS}?key=canary-0123456789abcdef"
     reply = post(path, HELLO, scenario("echo-auth"))
     assert "query: key=canary-0123456789abcdef\n" in text_of(data_of(reply))
-    with connect(COMPLETIONS, HELLO, scenario("echo-auth")) as wire:
-        wire.settimeout(20)
-        body = read_until(wire, b"\r\n0\r\n\r\n")
+
+
+def test_what_is_repeated_is_torn_into_two_writes_inside_the_secret():
+    body = body_on_the_wire(COMPLETIONS, HELLO, scenario("echo-auth"))
     assert re.search(rb"Bearer sk-d\r\n[0-9a-f]+\r\nummy", body)
 
 
@@ -188,6 +188,6 @@ def test_a_stall_lies_in_the_middle():
 
 def test_two_streams_run_side_by_side():
     slow = connect(COMPLETIONS, HELLO, "ttft=0,gap=3600,tokens=2")
-    with slow, socket.socket():
+    with slow:
         read_until(slow, b"##")
         assert post(COMPLETIONS, HELLO, FOUR).body.endswith(b"data: [DONE]\n\n")

@@ -4,7 +4,7 @@
 /**
  * @typedef {{phase: string, ms: number, data_ms: ?number, ttft: ?number, ttfa: ?number, rate: ?number, unit: string,
  *   chunks: number, stop: boolean}} Status
- * @typedef {{title: string, note: string, kernel_id: string, grace_ms: number, n: number, live: boolean, st: Status,
+ * @typedef {{names: string, host: string, note: string, kernel_id: string, grace_ms: number, n: number, live: boolean, st: Status,
  *   a: string, r: string, m: string[], m2: string[], e: string[], out: ?{ok: boolean, outcome: string, line: string}}} Run
  * @typedef {{k: "delta", n: number, st: Status, a?: string, r?: string, m?: string[], m2?: string[],
  *   e?: string[]}} Delta
@@ -237,8 +237,11 @@ function buildHead(root, run) {
   const spoken = element("span", "spoken");
   spoken.setAttribute("role", "status");
   spoken.setAttribute("aria-live", "polite");
-  const title = element("span", "title", run.state.title);
-  title.title = run.state.title;
+  const { names, host } = run.state;
+  const title = element("span", "title");
+  title.title = [names, host].filter(Boolean).join(" \u00b7 ");
+  title.append(element("span", "names", names));
+  if (host) title.append(element("span", "host", `\u00a0\u00b7 ${host}`));
   const figures = element("span", "figures");
   const figure = (/** @type {string} */ label, /** @type {string} */ name, /** @type {string} */ meaning) => {
     const box = element("span", `figure snb-${name}`);
@@ -393,7 +396,7 @@ export default () => {
     },
     render({ el }) {
       const root = element("section", "panel");
-      root.setAttribute("aria-label", `stream from ${run.state.title}`);
+      root.setAttribute("aria-label", `stream from ${run.state.names}`);
       root.dataset.lmSuppressShortcuts = "true"; // keys pressed in the panel are not cell commands
       root.addEventListener("keydown", (event) => {
         if (event.key !== "Escape" || !run.state.live) return;

@@ -60,7 +60,8 @@ class PanelView:
         self._header = header
         self._ask_run_to_stop = stop
         self._fixed = {
-            "title": _safe(header.title),
+            "names": _safe(header.names),
+            "host": _safe(header.host),
             "note": _safe(header.note),
             "kernel_id": _kernel_id(),
             "grace_ms": _GRACE_MS[False],

@@ -30,7 +30,7 @@ _TEXT: Final = (
 )
 _QUIET: Final = f"{_TEXT};{_MUTED};padding-top:2px;font-size:var(--jp-ui-font-size1,13px)"
 _MESSAGE: Final = f"{_TEXT};margin:0 0 4px;padding:1px 0 1px 10px;border-left:3px solid {_LINE};{_SMALL}"
-_CELL: Final = "border:0;background:transparent;text-align:left;padding:0 20px 0 0;white-space:nowrap"
+_CELL: Final = "border:0;background:transparent;text-align:left;padding:0 16px 0 0;white-space:nowrap"
 _ERROR: Final = (
     f"margin:0;padding:8px 12px;white-space:pre-wrap;overflow-wrap:anywhere;{_SMALL};"
     "border-left:3px solid var(--jp-error-color1,var(--vscode-errorForeground,#c62828))"
@@ -112,7 +112,7 @@ def _safe(text: Any) -> str:
 def _head(header: Header, final: FinalState) -> str:
     sign, colour = ("\N{CHECK MARK}", _GOOD) if final.outcome.ok else ("\N{MULTIPLICATION X}", _BAD)
     words = f'<span style="color:{colour}">{sign}</span> {_safe(outcome_words(final.outcome))}'
-    title = f'<span style="font-weight:400;{_MUTED}">{_safe(header.title)}</span>'
+    title = f'<span style="display:inline-block;font-weight:400;{_MUTED}">{_safe(header.title)}</span>'
     return f'<h4 style="{_HEAD}"><span style="{_CHIP};border-color:{colour}">{words}</span> {title}</h4>'
 
 
@@ -196,8 +196,9 @@ def _table(summary: Mapping[str, Any]) -> str:
     )
     return (
         f'<div style="overflow-x:auto;padding:7px 12px;border-top:1px solid {_LINE}">'
-        f'<table style="margin:0;border:0;border-collapse:collapse;{_SMALL};line-height:1.5">\n'
-        f'<tr style="background:transparent">{labels}</tr>\n<tr style="background:transparent">{values}</tr>\n</table></div>'
+        f'<table style="margin:0;border:0;border-collapse:collapse;{_SMALL};line-height:1.6">\n'
+        f'<tr style="background:transparent">{labels}</tr>\n'
+        f'<tr style="background:transparent">{values}</tr>\n</table></div>'
     )
 
 

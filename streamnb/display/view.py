@@ -11,6 +11,8 @@ from typing import Any, Protocol
 
 from streamnb.events import Arrival, Outcome
 
+_DOT = " \N{MIDDLE DOT} "
+
 
 @dataclasses.dataclass(frozen=True)
 class Header:
@@ -33,11 +35,16 @@ class Header:
     note: str = ""
 
     @property
-    def title(self) -> str:
-        """Target, provider, model and host in one line, each once."""
+    def names(self) -> str:
+        """Target, provider and model in one line, each once."""
         named = {"", self.provider} >= {self.target}
-        parts = (self.provider if named else f"{self.target} ({self.provider})", self.model, self.host)
-        return " \N{MIDDLE DOT} ".join(dict.fromkeys(part for part in parts if part))
+        parts = (self.provider if named else f"{self.target} ({self.provider})", self.model)
+        return _DOT.join(part for part in parts if part)
+
+    @property
+    def title(self) -> str:
+        """The names and the host."""
+        return _DOT.join(part for part in (self.names, self.host) if part)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,11 +10,14 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from typing import Final
 
 from streamnb.simulator.app import bases, create
 from streamnb.simulator.parent import when_gone
 from streamnb.simulator.scenarios import SCENARIOS
 from streamnb.simulator.server import bind, serve
+
+_LAST_PORT: Final = 65535
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -24,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         when_gone(args.parent_pid, lambda: os._exit(0))
     try:
         listener = bind(args.host, args.port)
-    except (OSError, OverflowError) as error:
+    except OSError as error:
         sys.stderr.write(f"cannot listen on {args.host} port {args.port}: {error}; try --port 0\n")
         return 1
     port = listener.getsockname()[1]
@@ -50,6 +53,13 @@ def _greeting(host: str, port: int) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _port(value: str) -> int:
+    port = int(value)
+    if not 0 <= port <= _LAST_PORT:
+        raise ValueError
+    return port
+
+
 def _parser() -> argparse.ArgumentParser:
     width = max(map(len, SCENARIOS))
     table = "\n".join(f"  {name:{width}}  {text}" for name, text in SCENARIOS.items())
@@ -60,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
-    parser.add_argument("--port", type=int, default=8000, help="port; 0 = any free one (default: %(default)s)")
+    parser.add_argument("--port", type=_port, default=8000, help="port; 0 = any free one (default: %(default)s)")
     parser.add_argument("--parent-pid", type=int, metavar="PID", help="end when that process or stdin ends")
     return parser
 

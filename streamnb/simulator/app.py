@@ -50,6 +50,7 @@ def create() -> ASGIApp:
         return PlainTextResponse(_about(str(request.base_url).rstrip("/"), known))
 
     app = Starlette(routes=[Route("/", home), *routes], exception_handlers={404: unknown, 405: unknown})
+    app.router.redirect_slashes = False  # a redirect would lose the prefix, and the real servers send none
     return _Prefixed(app)
 
 

@@ -37,6 +37,7 @@ class Answer:
         self._finish = "length" if ask.cut else _FINISH.get(setup.scenario, "stop")
         self._id = f"chatcmpl-{secrets.token_hex(12)}"
         self._created = int(time.time())
+        self._count = {"tools": _CALLS * (1 + len(_ARGUMENTS)), "refusal": len(_REFUSAL)}.get(setup.scenario, ask.tokens)
         self._calls = [f"call_{secrets.token_hex(12)}" for _ in range(_CALLS)]
 
     def script(self, body: Iterable[Out] | None = None) -> Script:
@@ -45,7 +46,7 @@ class Answer:
         role: Delta = {"role": "assistant", "content": None if self._setup.scenario == "tools" else ""}
         return Script(
             body=self._body() if body is None else body,
-            head=tuple(self.chunk(role, index) for index in each),
+            head=tuple(self.chunk(role, index, sent=0) for index in each),
             tail=tuple(self.chunk({}, index, finish=self._finish) for index in each) + self._usage_chunk(),
             terminal=(sse("[DONE]"),),
             error=(sse(dumps(error_body(500))), sse("[DONE]")),
@@ -70,11 +71,11 @@ class Answer:
                 {"index": index, "message": message, "logprobs": None, "finish_reason": self._finish}
                 for index, message in enumerate(messages)
             ],
-            "usage": self._usage(self._ask.tokens),
+            "usage": self._usage(self._count),
         }
 
     def chunk(self, delta: Delta, index: int = 0, finish: str | None = None, sent: int | None = None) -> bytes:
-        """Return one chunk; `sent` = pieces of each choice so far (for usage on every chunk)."""
+        """Return one chunk; `sent` = pieces of each choice so far (for usage on every chunk; None = all)."""
         return self._event([{"index": index, "delta": delta, "finish_reason": finish}], sent)
 
     def _event(self, choices: list[dict[str, Any]], sent: int | None, *, total: bool = False) -> bytes:
@@ -86,7 +87,7 @@ class Answer:
             "choices": choices,
         }
         if total or self._everywhere:
-            value["usage"] = self._usage(self._ask.tokens if sent is None else sent)
+            value["usage"] = self._usage(self._count if sent is None else sent)
         elif self._ask.usage:
             value["usage"] = None
         return sse(dumps(value))

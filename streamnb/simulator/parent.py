@@ -73,7 +73,8 @@ def run(pid: int, command: list[str]) -> int:
         preexec_fn=_die_with_the_watcher if linux else None,  # noqa: PLW1509 - no thread runs yet
     )
     when_gone(pid, child.kill)
-    return child.wait()
+    code = child.wait()
+    return code if code >= 0 else 128 - code  # ended by a signal: as a shell says it
 
 
 def main(argv: list[str]) -> int:

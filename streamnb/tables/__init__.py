@@ -137,7 +137,7 @@ def frames(record: Record, found: Iterable[tuple[int, Frame]]) -> pd.DataFrame:
             "call": nullable(call),
             "t_ns": nullable(t_ns),
             "t_s": np.where(timed, since(t_ns, record.t0_ns), np.nan),
-            "retry": [frame.retry if frame.retry in INT64 else None for frame in rows],
+            "retry": [frame.retry if frame.retry is not None and frame.retry in INT64 else None for frame in rows],
             "flags": [" ".join(sorted(frame.flags)) for frame in rows],
         },
     )

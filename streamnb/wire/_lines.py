@@ -5,6 +5,7 @@ Must not know: which of the two it serves, SSE, any API.
 
 from __future__ import annotations
 
+import abc
 from typing import Any
 
 from streamnb.errors import LimitError
@@ -86,7 +87,7 @@ class LineSplitter:
             raise self._error
 
 
-class LineFramer(FramerState):
+class LineFramer(FramerState, abc.ABC):
     """The part of both framers that is not about one line's content."""
 
     def __init__(self, limit: int) -> None:
@@ -114,8 +115,9 @@ class LineFramer(FramerState):
         self.blank_lines += 1
         return []
 
+    @abc.abstractmethod
     def _frame(self, line: bytes, *, last: bool) -> Frame:
-        raise NotImplementedError
+        """The frame of a line that is not blank; `last` when it had no LF."""
 
 
 def read_json(payload: bytes, *, cut: bool) -> tuple[str, Any, frozenset[str]]:

@@ -50,7 +50,7 @@ class SSEFramer(FramerState):
             completed before that are returned first; then the next call raises.
 
     Attributes:
-        tail: after `close`: the bytes at the end that no frame holds.
+        tail: after `close`: the bytes of the block and line the end cut off, as far as no frame holds them.
     """
 
     def __init__(
