@@ -6,22 +6,26 @@ Knows providers and frames. Must not know: sockets, clocks, async, files, pandas
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Final
 
 from streamnb.errors import LimitError, ProtocolError
-from streamnb.events import Event, Outcome, Prompt
-from streamnb.providers import Call, Ending, Provider, Reply, ReplyHead, Seen
-from streamnb.providers._base import error_event
+from streamnb.events import TEXT_KINDS, Event, Outcome, Prompt
+from streamnb.providers import Call, Ending, Provider, Reply, ReplyHead, Seen, _explain
+from streamnb.providers._error_body import error_event
 from streamnb.wire import Frame, Framer, JSONBodyFramer
 
 MAX_CALLS: Final = 20
 ERROR_BODY_BYTES: Final = 64 * 1024
 STEP_BODY_BYTES: Final = 1024 * 1024
 _SUCCESS: Final = range(200, 300)
-_REDIRECT: Final = range(300, 400)
-_CONTENT: Final = frozenset({"delta", "reasoning", "message", "tool_call", "replace"})
+_LOCAL: Final = frozenset({Outcome.INTERRUPTED, Outcome.STOPPED, Outcome.TIMEOUT_TOTAL, Outcome.LIMIT})
+_UNFINISHED: Final = frozenset({Outcome.TRUNCATED, Outcome.COMPLETE, Outcome.ENDED_UNVERIFIED})
+_NOT_KEPT: Final = TEXT_KINDS | {"ping"}
+_SAY_NOTHING: Final = ("ping", "unknown", "end")
+_KEEPALIVE: Final = re.compile(r"\s*:\s*(keep-?alive|ping|heartbeat|\w+ processing)\b", re.IGNORECASE)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -91,7 +95,7 @@ class Reading:
         self._halves.clear()
         for event in left:
             self.seen.fold(event)
-        return dataclasses.replace(step, events=step.events + left) if left else step
+        return dataclasses.replace(step, events=step.events + left)
 
     def _step(self, frames: list[Frame]) -> Step:
         self.frames = frames
@@ -113,7 +117,7 @@ class Reading:
     def _read(self, frame: Frame) -> Sequence[Event]:
         if self.failed:
             return (error_event(frame.value, self.head.status, frame.data),)
-        if _is_ping(frame):
+        if _is_ping(frame, plain_text=self.provider.plain_text):
             return (Event("ping", data=frame.data or None, flags=frame.flags - {"comment"}),)
         events: list[Event] = []
         try:
@@ -125,7 +129,7 @@ class Reading:
 
     def _flagged(self, event: Event, frame: Frame) -> Event:
         flags = frame.flags
-        if self._over and event.kind in _CONTENT:
+        if self._over and event.kind not in {"end", "ping"}:
             flags |= {"late"}
         if self.provider.ends(event):
             self._over = True
@@ -137,7 +141,7 @@ class Reading:
         if not self._halves and event.text.isascii():
             return event
         text = self._halves.pop(key, "") + event.text
-        if text and "\ud800" <= text[-1] <= "\udbff":
+        if event.kind in TEXT_KINDS and "\ud800" <= text[-1:] <= "\udbff":
             self._halves[key] = text[-1]
             text = text[:-1]
         whole = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
@@ -170,82 +174,36 @@ class Reading:
 
     def _is_stream(self) -> bool:
         """False for an empty body, an HTML page, a JSON body that says nothing: "200 OK" that is no stream."""
-        kinds = {"delta", "reasoning", "message", "tool_call", "start", "step", "session", "trace", "usage"}
-        if any(self.seen.count(kind) for kind in kinds):
+        if self.seen.total > sum(map(self.seen.count, _SAY_NOTHING)):
             return True
         return self.n_bytes > 0 and self.head.content_type == "text/event-stream" and not self.seen.count("unknown")
 
     def explain(self, outcome: Outcome, ending: Ending) -> str | None:
         """One line about a reply that did not end well: whose fault, what next. None when it did."""
+        provider, error = self.provider, self.seen.error
         if outcome.ok:
             return None
-        name = self.provider.name
         if outcome is Outcome.HTTP_ERROR:
-            return _http_error(name, self)
-        if self._broken is not None:
-            return self._broken
-        if self.seen.error is not None:
-            return _said(name, self)
+            return _explain.http_error(provider, self.call, self.head, error)
+        if outcome is Outcome.ERROR_IN_STREAM and error is not None:
+            return _explain.in_stream(provider, self.call, error)
         if outcome is Outcome.PROTOCOL_ERROR and ending.cause is None:
-            what = self.head.content_type or "no Content-Type"
-            body = f"{self.n_bytes} bytes of {what}" if self.n_bytes else f"an empty body ({what})"
-            return f"{name} answered 200 with {body} instead of a stream; check the base URL {self.provider.base_url}."
-        return f"{name}: {ending.detail or _DETAILS.get(outcome, outcome.value)}"
+            return self._broken or _explain.not_understood(provider, self.call, self.head, self.n_bytes)
+        return _explain.plain(provider, outcome, ending)
 
 
-_LOCAL: Final = frozenset({Outcome.INTERRUPTED, Outcome.STOPPED, Outcome.TIMEOUT_TOTAL, Outcome.LIMIT})
-_NOT_KEPT: Final = frozenset({"delta", "reasoning", "ping"})
-_UNFINISHED: Final = frozenset({Outcome.TRUNCATED, Outcome.COMPLETE, Outcome.ENDED_UNVERIFIED})
-_DETAILS: Final = {
-    Outcome.TRUNCATED: "the stream ended without its end marker; the text is incomplete. Run it again.",
-    Outcome.FILTERED: "the provider's content filter stopped the answer.",
-    Outcome.INTERRUPTED: "interrupted; what arrived is kept.",
-    Outcome.STOPPED: "stopped; what arrived is kept.",
-}
-_HINTS: Final = {
-    401: "Check the key in {key}.",
-    403: "Check the key in {key} and what it may use.",
-    404: "Check the base URL, the model and the ids.",
-    408: "The server gave up waiting; run it again.",
-    429: "Too many requests or no quota left; wait{wait} and run it again.",
-    529: "The provider is overloaded; wait{wait} and run it again.",
-}
+def _is_ping(frame: Frame, *, plain_text: bool) -> bool:
+    """Comments, events of type `ping`, empty data and `data: : keepalive` (WIRE.md 0.2).
 
-
-def _said(name: str, reading: Reading) -> str:
-    error = reading.seen.error
-    message = error.text if error and error.text else "an error without a message"
-    status = error.data.get("status") if error and isinstance(error.data, dict) else None
-    if isinstance(status, int):
-        return f"{name} answered {status} inside HTTP 200: {message}"
-    code = f" ({error.name})" if error and error.name else ""
-    return f"{name} reported an error in the stream: {message}{code}"
-
-
-def _http_error(name: str, reading: Reading) -> str:
-    status = reading.head.status
-    headers = reading.head.headers
-    message = reading.seen.error.text if reading.seen.error else ""
-    ident = next((headers[key] for key in ("x-request-id", "request-id", "apim-request-id") if key in headers), None)
-    retry = headers.get("retry-after")
-    hint = _HINTS.get(
-        status,
-        "The fault is on the provider's side; run it again." if status >= HTTPStatus.INTERNAL_SERVER_ERROR else "",
-    )
-    if status in _REDIRECT:
-        hint = "Redirects are not followed; give the final address with --base-url."
-    hint = hint.format(key=reading.provider.key_env or "the environment", wait=f" {retry} s" if retry else "")
-    line = f"{name} answered {status}: {message or 'no message'}"
-    return " ".join(part for part in (line, f"(request {ident})." if ident else "", hint) if part)
-
-
-def _is_ping(frame: Frame) -> bool:
-    """Comments, empty data and `data: : keepalive` (WIRE.md 0.2)."""
+    Where data may be text, a blank or a colon can be a piece of the answer: only what names itself is a keep-alive.
+    """
     if "comment" in frame.flags:
         return True
-    if frame.event not in {"message", "ping"} or frame.line is not None:
-        return False
-    return frame.data.strip() == "" or frame.data.lstrip().startswith(":")
+    if frame.event != "message" or frame.line is not None:
+        return frame.event == "ping"
+    if plain_text:
+        return not frame.data or _KEEPALIVE.match(frame.data) is not None
+    return not frame.data.strip() or frame.data.lstrip().startswith(":")
 
 
 class Conversation:

@@ -6,11 +6,11 @@ Knows the order of things. Must not know: what the bytes mean, pandas, IPython, 
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import httpx
 
-from streamnb.conversation import Conversation
+from streamnb.conversation import ERROR_BODY_BYTES, Conversation
 from streamnb.deadlines import Deadlines, Watchdog, late
 from streamnb.errors import StreamnbError, TransportError
 from streamnb.events import Arrival, Outcome, Prompt
@@ -21,6 +21,8 @@ from streamnb.redaction import Scrubber, redact_text
 from streamnb.settings import Target
 from streamnb.transcript import EndLine, ReadLine
 from streamnb.transport import Keyring, Read, StampedTransport, classify, exchange, prepare, timings_of
+
+_ERROR_CHARS: Final = 1000
 
 
 class Clock(Protocol):
@@ -94,6 +96,8 @@ class Driver:
         self._watch = Watchdog(self._task, self.deadlines.total_s)
         record.begin(run_line(record.info, self.target, self.prompt, self._clock.monotonic_ns(), self._keys.used))
         self._tell("connecting", self._clock.monotonic_ns())
+        if self._stopped is not None:  # before its first step: nothing is sent
+            self._abort(*self._cancelled())
         try:
             while self.conversation.call is not None:
                 await self._call(self.conversation.call, transport)
@@ -140,6 +144,8 @@ class Driver:
             self._last_ns = live.timings.headers_ns or self._clock.monotonic_ns()  # for bodies that bring no read
             async for read in live.reads:
                 self._read(n, read)
+                if self.conversation.reading.failed and self.conversation.reading.n_bytes > ERROR_BODY_BYTES:
+                    break  # an error's body says no more than that (SAFETY R7)
             self._finish(n, Ending(None, live.framing))
 
     def _read(self, n: int, read: Read) -> None:
@@ -191,8 +197,9 @@ class Driver:
         watch = self._watching
         if self._task is not None:
             self._task.uncancel()
-        if watch.fired is not None and self._stopped is None:
-            return watch.fired, late(watch.fired, self.deadlines)
+        fired, watch.fired = watch.fired, None  # the clocks run on, if another call is due
+        if fired is not None and self._stopped is None:
+            return fired, late(fired, self.deadlines)
         if self._stopped is Outcome.STOPPED:
             return Outcome.STOPPED, "stopped; what arrived is kept."
         return Outcome.INTERRUPTED, "interrupted; what arrived is kept."
@@ -206,7 +213,7 @@ class Driver:
     def _end(self) -> None:
         conversation = self.conversation
         outcome = conversation.outcome or Outcome.INTERRUPTED
-        error = None if conversation.error is None else redact_text(conversation.error, self._keys.used)
+        error = None if conversation.error is None else _one_line(redact_text(conversation.error, self._keys.used))
         now = self._clock.monotonic_ns()
         ending = {"reached": self._reached, "ends_ns": [row.end_ns for row in self._record.calls]}
         self._record.end(outcome, error, EndLine(outcome.value, error, ending, self._record.counts(), now))
@@ -221,3 +228,9 @@ class Driver:
     def _arrived(self, arrival: Arrival) -> None:
         for observer in self._observers:
             observer.arrive(arrival)
+
+
+def _one_line(text: str) -> str:
+    """An error as a person reads it below a cell: servers put line ends and whole pages into their messages."""
+    line = " ".join(text.split())
+    return line if len(line) <= _ERROR_CHARS else f"{line[: _ERROR_CHARS - 1]}…"

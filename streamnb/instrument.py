@@ -5,10 +5,12 @@ Knows httpx responses and records. Must not know: targets, keyrings, displays, I
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import os
 import secrets
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -16,6 +18,7 @@ import httpx
 import httpx_sse
 
 from streamnb.conversation import Reading
+from streamnb.errors import LimitError, TransportError
 from streamnb.events import Outcome, Prompt
 from streamnb.journal import Journal
 from streamnb.providers import Call, Ending, Provider, ReplyHead, load
@@ -75,8 +78,11 @@ async def aconnect_sse(
         remember(tap.run)
         try:
             yield EventSource(plain.response, tap.run)
+        except (asyncio.CancelledError, KeyboardInterrupt):
+            tap.leave(Outcome.INTERRUPTED, "interrupted; what arrived is kept.")
+            raise
         finally:
-            tap.end(Ending(Outcome.STOPPED, None, "the block was left before the end; what arrived is kept."))
+            tap.leave(Outcome.STOPPED, "the block was left before the end; what arrived is kept.")
 
 
 class _Tap(httpx.AsyncByteStream):
@@ -113,8 +119,8 @@ class _Tap(httpx.AsyncByteStream):
         info = RunInfo(run_id, provider.name, target, now, usage=provider.usage)
         opened = Record(info, self._journal)
         clock = {"t_ns": time.monotonic_ns(), "wall_ns": now}
-        meta = {"base_url": f"{request.url.scheme}://{request.url.netloc.decode('ascii')}"}
-        opened.begin(RunLine(run_id, provider.name, target, {}, {}, clock, 0, meta))
+        meta = {"base_url": f"{request.url.scheme}://{request.url.netloc.decode('ascii')}", "usage": provider.usage}
+        opened.begin(RunLine(run_id, provider.name, target, {}, {}, clock, os.getpid(), meta))
         return opened
 
     def _reply(self, response: httpx.Response, asked_ns: int) -> None:
@@ -129,22 +135,38 @@ class _Tap(httpx.AsyncByteStream):
     async def __aiter__(self) -> AsyncIterator[bytes]:
         try:
             async for data in self._stream:  # type: ignore[union-attr]  # an async client's stream
-                self._take(data)
+                self._take(data, time.monotonic_ns())
                 yield data
         except (httpx.TransportError, httpx.StreamError) as error:
             self.end(Ending(Outcome.PROTOCOL_ERROR, self._framing, f"the connection broke off: {error}."))
             raise
+        with self._recording_only():
+            self._decoder.close()
         self.end(Ending(None, self._framing))
 
-    def _take(self, data: bytes) -> None:
-        t_ns = time.monotonic_ns()
-        clean = self._scrubber.feed(self._decoder.decode(data))
-        self._line(t_ns, len(data), clean)
-        self._record.understood(self._reading.feed(clean))
+    def _take(self, data: bytes, t_ns: int) -> None:
+        if self._record.outcome is None:
+            with self._recording_only():
+                clean = self._scrubber.feed(self._decoder.decode(data))
+                self._line(t_ns, len(data), clean)
+                self._record.understood(self._reading.feed(clean))
+
+    @contextlib.contextmanager
+    def _recording_only(self) -> Iterator[None]:
+        """What cannot be recorded any more ends the recording, never the caller's stream."""
+        try:
+            yield
+        except TransportError as error:
+            self.end(Ending(Outcome(error.outcome), self._framing, str(error)))
 
     def _line(self, t_ns: int, wire: int, data: bytes) -> None:
         seq, held = len(self._record.chunks), self._scrubber.held
         self._record.read(ReadLine(n=0, s=seq, t_ns=t_ns, w=wire, h=held, b=data, stamp="chunk"))
+
+    def leave(self, outcome: Outcome, detail: str) -> None:
+        """The caller reads no further: after an end marker or an error status that is the usual way to end."""
+        seen_all = self._reading.failed or self._reading.seen.count("end") > 0
+        self.end(Ending(None if seen_all else outcome, self._framing, detail))
 
     def end(self, ending: Ending) -> None:
         """Close the account; only the first call counts."""
@@ -155,11 +177,12 @@ class _Tap(httpx.AsyncByteStream):
         if held:
             self._line(now, 0, held)
             self._record.understood(self._reading.feed(held))
-        step = self._reading.close()
-        if step.events:
-            if not len(self._record.chunks):
-                self._line(now, 0, b"")
-            self._record.understood(step)
+        with contextlib.suppress(LimitError):
+            step = self._reading.close()
+            if step.events:
+                if not len(self._record.chunks):
+                    self._line(now, 0, b"")
+                self._record.understood(step)
         self._record.end_call(now)
         outcome = self._reading.outcome(ending)
         error = self._reading.explain(outcome, ending)

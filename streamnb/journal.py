@@ -20,10 +20,10 @@ except ImportError:  # Windows has no flock: a dead writer cannot be told from a
 
 
 class Journal:
-    """An open run file, mode 0600. A failing disk never stops the run: it goes on in memory and says so.
+    """A run file, mode 0600, made with its first line. A failing disk never stops the run: it goes on in memory.
 
     Args:
-        path: a file that does not exist yet; its directory is made, mode 0700.
+        path: a file that does not exist yet; its directories are made, mode 0700.
 
     Attributes:
         failed: None, or one line saying why nothing is written any more.
@@ -33,27 +33,32 @@ class Journal:
         self.path = path
         self.failed: str | None = None
         self._fd: int | None = None
-        try:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
-            if fcntl is not None:
-                fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            self._fail(error)
+        self._begun = False
 
     def write(self, line: Line) -> None:
         """Append one line."""
-        if self._fd is None:
-            return
-        data = encode(line)
         try:
-            while data:
+            if not self._begun:
+                self._begin()
+            if self._fd is None:
+                return
+            data = encode(line)
+            while data:  # at the limit of a disk the first write is a short one, and only the next says why
                 data = data[os.write(self._fd, data) :]
         except OSError as error:
             self._fail(error)
 
+    def _begin(self) -> None:
+        self._begun = True
+        _make_private(self.path.parent)
+        self._fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
+        if fcntl is not None:
+            with contextlib.suppress(OSError):  # some network file systems have no locks: the run only looks dead there
+                fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
     def close(self) -> None:
-        """Put it on the disk and let go of it."""
+        """Put it on the disk and let go of it; nothing is written any more."""
+        self._begun = True
         if self._fd is not None:
             with contextlib.suppress(OSError):
                 os.fsync(self._fd)
@@ -72,6 +77,13 @@ class Journal:
         self._close()
 
 
+def _make_private(directory: Path) -> None:
+    """`mkdir -p`, each new directory 0700: `Path.mkdir` gives its mode to the last one only."""
+    if not directory.parent.exists():
+        _make_private(directory.parent)
+    directory.mkdir(mode=0o700, exist_ok=True)
+
+
 def is_locked(path: Path) -> bool:
     """True while the writer of a run file lives."""
     if fcntl is None:
@@ -82,8 +94,10 @@ def is_locked(path: Path) -> bool:
         return False
     try:
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
         return True
+    except OSError:  # no locks on this file system
+        return False
     finally:
         os.close(fd)
     return False

@@ -146,7 +146,7 @@ class _Pair(argparse.Action):
 
 def _name(text: str) -> str:
     if not text.isidentifier():
-        raise UsageError(f"-o wants a variable name, not {text!r}.")
+        raise argparse.ArgumentTypeError(f"a variable name is wanted, not {text!r}")
     return text
 
 
@@ -156,7 +156,7 @@ def _seconds(text: str) -> float:
     except ValueError:
         value = -1.0
     if not value > 0:
-        raise UsageError(f"a time-out wants seconds above 0, not {text!r}.")
+        raise argparse.ArgumentTypeError(f"seconds above 0 are wanted, not {text!r}")
     return value
 
 

@@ -83,7 +83,7 @@ def wait(future: Task[T], tick: Callable[[], None] | None = None, every_s: float
         try:
             return future.result(timeout=every_s)
         except concurrent.futures.TimeoutError:
-            if future.done():
-                raise
+            if future.done():  # it ended just now, or its own outcome is a TimeoutError
+                return future.result()
             if tick is not None:
                 tick()

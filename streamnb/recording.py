@@ -103,6 +103,9 @@ class Record:
     Args:
         info: what was asked.
         journal: where the lines go, or None for no file.
+
+    Attributes:
+        problem: for a record read from a file: what of it was torn or unknown.
     """
 
     def __init__(self, info: RunInfo, journal: Journal | None = None) -> None:
@@ -113,6 +116,7 @@ class Record:
         self.events = EventColumns()
         self.outcome: Outcome | None = None
         self.error: str | None = None
+        self.problem: str | None = None
         self.queued_s = math.nan
 
     # -- what happens, in order ---------------------------------------------------------------------------------
@@ -192,6 +196,11 @@ class Record:
             self._write(line)
             if self.journal is not None:
                 self.journal.close()
+
+    @property
+    def warning(self) -> str | None:
+        """One line when the run file is not whole: the disk refused it, or it was found torn."""
+        return self.journal.failed if self.journal is not None else self.problem
 
     def _write(self, line: Any) -> None:
         if self.journal is not None:

@@ -69,9 +69,8 @@ class Run:
 
     @property
     def warning(self) -> str | None:
-        """One line when the disk refused the recording; the run itself is whole."""
-        journal = self._record.journal
-        return journal.failed if journal is not None else None
+        """One line when the disk refused the recording (the run itself is whole), or when an opened file was torn."""
+        return self._record.warning
 
     @property
     def text(self) -> str:
@@ -156,7 +155,7 @@ class Run:
         """The raw stream as a table: one row per SSE, JSON Lines or prefix-line message."""
         from streamnb import shelf, tables
 
-        return tables.frames(self._record, shelf.frames(self._record, self._provider, self.prompt))
+        return tables.frames(self._record, shelf.frames(self._record, self._provider))
 
     @property
     def gaps(self) -> pd.DataFrame:

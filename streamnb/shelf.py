@@ -1,21 +1,23 @@
-"""The shelf: run files on disk, listed and opened. Opening runs the same conversation over the recorded bytes.
+"""The shelf: run files on disk, listed and opened. Opening runs the same readings over the recorded bytes.
 
 Knows transcripts, journals and records. Must not know: sockets, pandas, displays.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
-from streamnb.conversation import Conversation, Step
-from streamnb.errors import StreamnbError, TranscriptError
+from streamnb.conversation import Reading
+from streamnb.errors import LimitError, StreamnbError, TranscriptError
 from streamnb.events import Outcome, Prompt
 from streamnb.journal import is_locked
-from streamnb.providers import Ending, Provider, ReplyHead, load
-from streamnb.recording import Record, RunInfo
+from streamnb.providers import Call, Provider, ReplyHead, load
+from streamnb.recording import CallRow, Record, RunInfo
 from streamnb.transcript import CallLine, Contents, EndLine, ReadLine, ReplyLine, RunLine, decode, read_lines
 from streamnb.wire import Frame
 
@@ -83,116 +85,139 @@ def read_file(path: Path) -> tuple[Record, Provider, Prompt]:
     try:
         contents = read_lines(path.read_bytes())
         provider = _provider(contents.run)
+        record = _rebuild(contents, provider, running=contents.end is None and is_locked(path))
     except OSError as error:
         raise TranscriptError(f"{path}: {error.strerror}") from error
     except StreamnbError as error:
         raise TranscriptError(f"{path}: {error}") from error
-    return _rebuild(path, contents, provider), provider, _prompt(contents.run)
+    return record, provider, _prompt(contents.run)
 
 
 def _provider(run: RunLine) -> Provider:
     cls = load(run.provider)
     known = {option.name for option in cls.options}
     options = {key: value for key, value in run.options.items() if key in known}
-    return cls(run.meta.get("base_url"), **options)
+    return cls(_str(run.meta.get("base_url")), **options)
 
 
 def _prompt(run: RunLine) -> Prompt:
-    fields = {field.name for field in dataclasses.fields(Prompt)}
-    return Prompt(**{key: value for key, value in run.prompt.items() if key in fields and value is not None})
+    params = run.prompt.get("params")
+    return Prompt(
+        _str(run.prompt.get("text")) or "",
+        _str(run.prompt.get("system")),
+        _str(run.prompt.get("model")),
+        params if isinstance(params, dict) else {},
+        run.prompt.get("reply"),
+    )
 
 
-def _rebuild(path: Path, contents: Contents, provider: Provider) -> Record:
+def _rebuild(contents: Contents, provider: Provider, *, running: bool) -> Record:
     run, meta = contents.run, contents.run.meta
     info = RunInfo(
         run.run_id,
         run.provider,
         run.target,
         run.clock["wall_ns"],
-        profile=meta.get("profile"),
-        model=meta.get("model"),
-        cell_id=meta.get("cell_id"),
-        usage=meta.get("usage", "last"),
+        profile=_str(meta.get("profile")),
+        model=_str(meta.get("model")),
+        cell_id=_str(meta.get("cell_id")),
+        usage=_str(meta.get("usage")) or "last",
     )
-    replaying = _Replaying(Record(info), Conversation(provider, _prompt(run)))
-    for line in contents.lines:
-        replaying.take(line)
-    replaying.finish(contents, running=contents.end is None and is_locked(path))
+    replaying = _Replaying(Record(info), provider)
+    for number, line in enumerate(contents.lines, 1):
+        replaying.take(line, number)
+    replaying.finish(contents.end, running=running)
+    replaying.record.problem = " ".join(contents.problems) or None
     return replaying.record
 
 
 class _Replaying:
-    """Feeds the lines of a transcript to a record and a conversation, as the driver fed them."""
+    """Feeds the lines of a transcript to a record and its readings, as the driver fed them."""
 
-    def __init__(self, record: Record, conversation: Conversation) -> None:
+    def __init__(self, record: Record, provider: Provider) -> None:
         self.record = record
-        self.conversation = conversation
+        self._provider = provider
+        self._reading: Reading | None = None
         self._last_ns = 0
 
-    def take(self, line: Any) -> None:
+    def take(self, line: Any, number: int) -> None:
         match line:
             case CallLine():
-                self._close(Ending(None, self._framing()))
+                self._close()
                 self.record.call(line)
             case ReplyLine():
+                self._expect(line.n, number)
                 self.record.reply(line)
-                self.conversation.begin(ReplyHead(line.status, self.record.calls[line.n].headers))
+                self._reading = reading_of(self.record.calls[line.n], self._provider)
             case ReadLine():
+                self._expect(line.n, number)
                 self.record.read(line)
                 self._last_ns = line.t_ns
-                if self.conversation.replying:
-                    self._understood(self.conversation.feed(line.b))
+                if self._reading is not None:
+                    with contextlib.suppress(LimitError):  # the run ended there, and its end line says so
+                        self.record.understood(self._reading.feed(line.b))
             case _:
                 pass
 
-    def _framing(self) -> Any:
-        return self.record.calls[-1].framing if self.record.calls else None
+    def _expect(self, n: int, number: int) -> None:
+        latest = len(self.record.calls) - 1
+        if n != latest:
+            raise TranscriptError(f"line {number}: it belongs to call {n}, but the latest call is {latest}.")
 
-    def _understood(self, step: Step) -> None:
-        if len(self.record.chunks):
-            self.record.understood(step)
-
-    def _close(self, ending: Ending) -> None:
-        if self.conversation.replying:
-            self._understood(self.conversation.close())
-            self.record.end_call(self._last_ns)
-            self.conversation.end(ending)
-
-    def finish(self, contents: Contents, *, running: bool) -> None:
-        end = contents.end
-        if end is not None:
-            self._close(Ending(None, self._framing()))
-            reached = end.ending.get("reached")
-            if isinstance(reached, dict) and reached and self.record.calls:
-                self.record.reached(len(self.record.calls) - 1, reached)
-            ends = end.ending.get("ends_ns")
-            for row, t_ns in zip(self.record.calls, ends if isinstance(ends, list) else (), strict=False):
-                row.end_ns = t_ns
-            self.record.end(Outcome(end.outcome), end.error, end)
+    def _close(self) -> None:
+        reading, self._reading = self._reading, None
+        if reading is None:
             return
-        self._close(Ending(Outcome.CRASHED, self._framing()))
-        if not running:
-            error = f"{self.record.info.provider}: the process that recorded it died; what it wrote is here."
-            self.record.outcome, self.record.error = Outcome.CRASHED, error
+        with contextlib.suppress(LimitError):
+            step = reading.close()
+            if len(self.record.chunks):
+                self.record.understood(step)
+        self.record.end_call(self._last_ns)
+
+    def finish(self, end: EndLine | None, *, running: bool) -> None:
+        self._close()
+        record = self.record
+        if end is None:
+            if not running:
+                error = f"{record.info.provider}: the process that recorded it died; what it wrote is here."
+                record.outcome, record.error = Outcome.CRASHED, error
+            return
+        if end.outcome not in set(Outcome):
+            raise TranscriptError(f"its end line has an outcome that this version does not know: {end.outcome[:40]!r}.")
+        reached, ends_ns = end.ending.get("reached"), end.ending.get("ends_ns")
+        if isinstance(reached, dict) and record.calls:
+            record.reached(len(record.calls) - 1, reached)
+        for row, t_ns in zip(record.calls, ends_ns if isinstance(ends_ns, list) else (), strict=False):
+            row.end_ns = t_ns if isinstance(t_ns, int) else None
+        record.end(Outcome(end.outcome), end.error, end)
 
 
-def frames(record: Record, provider: Provider, prompt: Prompt) -> list[tuple[int, Frame]]:
+def reading_of(row: CallRow, provider: Provider) -> Reading:
+    """What reads the reply to a recorded call."""
+    head = ReplyHead(row.status or HTTPStatus.OK, row.headers)
+    return Reading(provider, Call(row.name, stream=row.stream), head)
+
+
+def frames(record: Record, provider: Provider) -> list[tuple[int, Frame]]:
     """The frames of a run, each with the number of the chunk that completed it: framed again from the bytes."""
     found: list[tuple[int, Frame]] = []
-    conversation = Conversation(provider, prompt)
     chunks = record.chunks
     seqs: dict[int, list[int]] = {}
-    for seq, call in enumerate(chunks.call):
+    for seq, call in enumerate(chunks.call[:]):
         seqs.setdefault(call, []).append(seq)
     for row in record.calls:
-        if row.status is None or conversation.call is None:
+        if row.status is None:
             break
-        conversation.begin(ReplyHead(row.status, row.headers))
+        reading = reading_of(row, provider)
         mine = seqs.get(row.n, [])
-        for seq in mine:
-            conversation.feed(chunks.data[seq])
-            found += ((seq, frame) for frame in conversation.reading.frames)
-        conversation.close()
-        found += ((mine[-1] if mine else -1, frame) for frame in conversation.reading.frames)
-        conversation.end(Ending(None, row.framing))  # type: ignore[arg-type]
+        with contextlib.suppress(LimitError):
+            for seq in mine:
+                reading.feed(chunks.data[seq])
+                found += ((seq, frame) for frame in reading.frames)
+            reading.close()
+            found += ((mine[-1] if mine else -1, frame) for frame in reading.frames)
     return found
+
+
+def _str(value: Any) -> str | None:
+    return value if isinstance(value, str) else None

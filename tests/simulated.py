@@ -53,7 +53,8 @@ def connect(path: str, body: Any, options: str) -> socket.socket:
     """Send a request over a socket of our own; what comes back is the caller's to read."""
     parts = urlsplit(url(options) + path)
     data = json.dumps(body).encode()
-    head = f"POST {parts.path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer sk-dummy\r\nContent-Length: {len(data)}\r\n\r\n"
+    headers = f"Host: x\r\nAuthorization: Bearer sk-dummy\r\nContent-Length: {len(data)}\r\n"
+    head = f"POST {parts.path} HTTP/1.1\r\n{headers}\r\n"
     wire = socket.create_connection((parts.hostname, parts.port), timeout=20)
     wire.sendall(head.encode() + data)
     return wire

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import itertools
 import threading
@@ -55,6 +56,21 @@ def run(
     finally:
         view.close(_final(events, outcome))
     return _text(events, "delta")
+
+
+async def run_in_background(steps: Iterable[Step]) -> None:
+    """The same while the kernel is free: the event loop paints."""
+    events: list[Event] = []
+    stop = threading.Event()
+    view = open_view("panel")
+    view.open(HEADER, stop.set)
+    view.phase("connecting", time.monotonic_ns())
+    thread = threading.Thread(target=_feed, args=(steps, view, stop, events.extend), daemon=True)
+    thread.start()
+    while thread.is_alive():
+        view.paint(time.monotonic_ns())
+        await asyncio.sleep(0.05)
+    view.close(_final(events, Outcome.STOPPED if stop.is_set() else Outcome.COMPLETE))
 
 
 def _feed(steps: Iterable[Step], view: View, stop: threading.Event, keep: Callable[[tuple[Event, ...]], None]) -> None:

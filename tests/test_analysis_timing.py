@@ -257,6 +257,6 @@ def test_the_live_meter_and_the_table_say_the_same(reads, counts):
         meter.arrive(Arrival(Chunk(seq, 0, t_ns, 1, 1, b"x"), tuple(found)))
     events = events_of(*(read((t - T0_NS) / S, *found) for t, found in timed(reads)))
     row = latency_row(events)
-    for name in ("ttft_s", "ttfa_s", "e2e_s", "n_chars", "tokens_out"):
+    for name in ("ttft_s", "ttfa_s", "e2e_s", "max_gap_s", "n_chars", "tokens_out"):
         live, later = getattr(meter, name), row.get(name, math.nan)
         assert (math.isnan(live) and pd.isna(later)) or live == later, name

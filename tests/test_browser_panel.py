@@ -19,10 +19,10 @@ sync_api = pytest.importorskip("playwright.sync_api", reason="the extra `test` b
 expect = sync_api.expect
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-FLAGS = (
-    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync"
-).split()
+FLAGS = [
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+]
 TESTS = Path(__file__).parent
 
 pytestmark = [
@@ -87,22 +87,31 @@ def browser():
         chromium.close()
 
 
-@pytest.fixture
-def notebook(lab, browser, request):
+@pytest.fixture(scope="module")
+def page(lab, browser):
     page = browser.new_page(viewport={"width": 1400, "height": 800})
+    page.goto(f"{lab.url}/lab?reset")
+    page.wait_for_function("() => window.jupyterapp?.shell?.currentWidget")
+    return page
 
+
+@pytest.fixture
+def notebook(lab, page, request):
     def open_with(*cells: str):
-        name = f"{request.node.name}.ipynb"
+        path = f"{request.node.name}.ipynb"
         book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
         book.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
-        nbformat.write(book, lab.root / name)
-        page.goto(f"{lab.url}/lab/tree/{name}?reset")
+        nbformat.write(book, lab.root / path)
+        command(page, "docmanager:open", path=path)
         kernel_ready(page)
         return page
 
     yield open_with
-    shut_down(page)
-    page.close()
+    page.set_viewport_size({"width": 1400, "height": 800})
+    page.evaluate("() => window.jupyterapp.shell.currentWidget.context.sessionContext.shutdown()")
+    command(page, "docmanager:save")
+    command(page, "application:close")
+    expect(page.locator(".jp-Notebook")).to_have_count(0)
 
 
 def kernel_ready(page):
@@ -112,16 +121,13 @@ def kernel_ready(page):
     page.evaluate("() => { window.jupyterapp.shell.collapseLeft(); window.jupyterapp.shell.collapseRight(); }")
 
 
-def shut_down(page):
-    page.evaluate("() => window.jupyterapp.shell.currentWidget.context.sessionContext.shutdown()")
-
-
 def command(page, name: str, **args):
-    page.evaluate("([name, args]) => { window.jupyterapp.commands.execute(name, args); }", [name, args])
+    """Let JupyterLab do something and wait until it is done."""
+    page.evaluate("async ([name, args]) => { await window.jupyterapp.commands.execute(name, args); }", [name, args])
 
 
 def run_cells(page):
-    command(page, "notebook:run-all-cells")
+    page.evaluate("() => { window.jupyterapp.commands.execute('notebook:run-all-cells'); }")  # ends when the cells end
     page.wait_for_selector(".snb-panel")
 
 
@@ -144,7 +150,7 @@ def test_tokens_arrive_the_clock_ticks_in_silence_and_the_static_bundle_stays(no
         IMPORTS + "_ = run([*words(5, 0.05, 'reasoning'), *words(10, 0.05), Step(3, (Event('delta', 'last words'),))])"
     )
     errors = []
-    page.on("pageerror", errors.append)
+    page.on("pageerror", lambda error: errors.append(str(error)))
     run_cells(page)
     chip = page.locator(".snb-word")
     expect(page.locator(".snb-reasoning")).to_have_attribute("open", "")
@@ -201,21 +207,35 @@ def test_without_the_hook_the_page_interrupts_the_kernel_itself(notebook):
     assert outputs(page, 1) == []
 
 
-def test_a_reloaded_page_shows_the_text_so_far_goes_on_and_keeps_the_end(notebook):
-    page = notebook(IMPORTS + "_ = run([Step(0.1, (Event('delta', 'before the reload '),)), *words(240, 0.05)])")
-    run_cells(page)
-    expect(page.locator(".snb-answer")).to_contain_text("before the reload Rivers")
-    page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
+def reload(page):
+    command(page, "docmanager:save")
     page.reload()
     kernel_ready(page)
+
+
+def test_a_page_reloaded_in_mid_stream_shows_the_text_so_far_and_goes_on(notebook):
+    steps = "[Step(0.1, (Event('delta', 'before the reload '),)), *words(160, 0.05)]"
+    page = notebook(IMPORTS + f"task = asyncio.create_task(run_in_background({steps}))")
+    run_cells(page)
+    expect(page.locator(".snb-answer")).to_contain_text("before the reload Rivers")
+    reload(page)
     answer = page.locator(".snb-answer")
     expect(answer).to_contain_text("before the reload Rivers", timeout=15_000)
-    shown = len(answer.inner_text())
     assert seconds(page) > 1
-    page.wait_for_function("(n) => document.querySelector('.snb-answer').textContent.length > n + 20", arg=shown)
+    assert page.locator(".snb-word").inner_text() == "answering"
+    page.wait_for_function("(n) => document.querySelector('.snb-answer').textContent.length > n + 20", arg=20)
     expect(page.locator(".snb-word")).to_have_text("complete", timeout=20_000)
-    assert len(answer.text_content().split()) == 243
+    assert len(answer.text_content().split()) == 163
     expect(page.locator(".snb-stop")).to_be_hidden()
+
+
+def test_a_page_reloaded_while_the_cell_runs_has_the_whole_text_when_it_ends(notebook):
+    page = notebook(IMPORTS + "_ = run(words(80, 0.05))")
+    run_cells(page)
+    expect(page.locator(".snb-answer")).to_contain_text("Rivers meander")
+    reload(page)
+    expect(page.locator(".snb-word")).to_have_text("complete", timeout=20_000)
+    assert len(page.locator(".snb-answer").text_content().split()) == 80
 
 
 def test_model_text_is_text_wherever_it_is_shown(notebook):
@@ -240,14 +260,14 @@ def test_model_text_is_text_wherever_it_is_shown(notebook):
 def test_it_fits_narrow_and_wide_light_and_dark(notebook, tmp_path):
     page = notebook(
         IMPORTS
-        + "header = Header('openai_chat', 'a-model-with-a-rather-long-name-2026', 'demo', 'api.example.com', 'r', 'a note')\n"
+        + "header = Header('openai_chat', 'a-model-with-a-long-name-2026', 'demo', 'api.example.com', 'r', 'a note')\n"
         "_ = run([*words(20, 0.01, 'reasoning'), *words(2000, 0.02)], header=header)"
     )
     run_cells(page)
     expect(page.locator(".snb-answer")).to_contain_text("Rivers meander")
     panel = page.locator(".snb-panel")
     for theme in ("JupyterLab Light", "JupyterLab Dark", "JupyterLab Dark High Contrast"):
-        page.evaluate("(theme) => window.jupyterapp.commands.execute('apputils:change-theme', {theme})", theme)
+        command(page, "apputils:change-theme", theme=theme)
         for width in (400, 1400):
             page.set_viewport_size({"width": width, "height": 800})
             page.wait_for_function("() => !document.querySelector('#jupyterlab-splash')")

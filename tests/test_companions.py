@@ -139,6 +139,15 @@ print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), simulator_url() == first
         assert parent.communicate(timeout=20)[0] == "0 True\n"
 
 
+def test_a_module_in_the_notebooks_folder_does_not_get_in_between(tmp_path):
+    (tmp_path / "random.py").write_text("raise SystemExit('taken for the standard library')")
+    code = "from streamnb.companions import simulator_url; print(simulator_url())"
+    command = [sys.executable, "-P", "-c", code]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    said = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=True)
+    assert said.stdout.startswith("http://127.0.0.1:")
+
+
 def test_a_child_that_fails_gives_its_exit_code_and_last_words(companion):
     code = "import sys; print('one'); print('no luck today', file=sys.stderr); sys.exit(3)"
     with pytest.raises(
@@ -154,7 +163,7 @@ def test_a_child_that_says_nothing_is_told_so(companion):
 
 def test_a_child_that_takes_too_long_is_ended(companion):
     children = []
-    slow = companion("import sys; sys.stdin.read()", lambda child: children.append(child), ready_s=0.05)
+    slow = companion("import sys; sys.stdin.read()", children.append, ready_s=0.05)
     with pytest.raises(CompanionError, match=r"was not ready after 0\.05 s"):
         slow.url()
     assert children[0].process.poll() is not None

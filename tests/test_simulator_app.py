@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 from simulated import HELLO, KEY, post
+
 from streamnb.simulator.app import apis, bases
 
 PATHS = [

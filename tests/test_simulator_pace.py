@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import statistics
 
 import pytest
@@ -50,7 +51,7 @@ def test_a_stall_at_the_first_token_delays_it():
 
 def test_lognormal_gaps_have_the_mean_that_was_asked_for():
     due = [write.at_s for write in writes(Pace(seed=3, tokens=20_001, ttft=0.0, gap=0.02, sigma=0.6))]
-    gaps = [later - earlier for earlier, later in zip(due, due[1:], strict=False)]
+    gaps = [later - earlier for earlier, later in itertools.pairwise(due)]
     assert statistics.mean(gaps) == pytest.approx(0.02, rel=0.02)
     assert statistics.median(gaps) == pytest.approx(0.02 * 2.718281828 ** (-0.18), rel=0.03)
     assert min(gaps) > 0

@@ -191,7 +191,8 @@ def test_a_citation_without_an_offset_stands_after_the_deltas_before_it():
 
 
 @pytest.mark.parametrize(
-    "data", [None, [], "x", {"title": None, "url": 5, "at_char": True}, {"at_char": "7"}, {"at_char": 2**63}]
+    "data",
+    [None, [], "x", {"title": None, "url": 5, "at_char": True}, {"at_char": "7"}, {"at_char": 2**63}, {"at_char": -1}],
 )
 def test_a_citation_with_odd_data_keeps_its_row_and_its_name(data):
     row = tables.citations(record(read(1, delta("ab"), Event("citation", name="T", data=data)))).iloc[0]

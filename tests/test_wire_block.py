@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 import pytest
+from wire_vectors import cuttings, drive
 
 from streamnb.wire import SSEFramer
-from wire_vectors import cuttings, drive
 
 PRETTY = b'data: {\n  "a": 1\n}\n'
 

@@ -6,9 +6,9 @@ import time
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from test_wire_strict_json import JSON_VALUES
 
 from streamnb.wire._brackets import bracket_step, deepest, without_trailing_commas
-from test_wire_strict_json import JSON_VALUES
 
 
 @given(JSON_VALUES, st.data())

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 import pytest
+from wire_vectors import cuttings, drive
 
 from streamnb.wire import JSONBodyFramer
-from wire_vectors import cuttings, drive
 
 CASES = [
     (b'{"a": 1}', '{"a": 1}', {"a": 1}, ""),

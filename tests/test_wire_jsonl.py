@@ -6,10 +6,10 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from wire_vectors import CUTS, PRINTED, cut_at, cuttings, drain, drive, load, reports, streams
 
 from streamnb.errors import LimitError
 from streamnb.wire import JSONLFramer
-from wire_vectors import CUTS, PRINTED, cut_at, cuttings, drive, load, reports, streams
 
 JSONL = load("jsonl.jsonl")
 ERRORS = {"invalid_json", "invalid_utf8", "truncated", "limit"}
@@ -123,8 +123,7 @@ def test_a_line_beyond_the_limit_is_an_error_after_the_frames_before_it():
     for pieces in cuttings(b'1\n"3456789012"\n2\n'):
         framer, frames = JSONLFramer(limit=11), []
         with pytest.raises(LimitError, match="more than 11 bytes"):
-            for piece in [*pieces, b""]:
-                frames += framer.feed(piece)
+            drain(framer, [*pieces, b""], frames)
         assert [frame.value for frame in frames] == [1]
         with pytest.raises(LimitError):
             framer.close()

@@ -5,10 +5,10 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from wire_vectors import CUTS, PRINTED, cut_at, cuttings, drive, reports, streams
 
 from streamnb.errors import LimitError
 from streamnb.wire import PrefixLineFramer
-from wire_vectors import CUTS, PRINTED, cut_at, cuttings, drive, reports, streams
 
 CASES = {
     "codes": (

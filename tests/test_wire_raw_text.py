@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from wire_vectors import CUTS, cut_at, drive
 
 from streamnb.wire import RawTextFramer
-from wire_vectors import CUTS, cut_at, drive
 
 BOM = b"\xef\xbb\xbf"
 

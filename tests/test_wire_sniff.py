@@ -5,6 +5,7 @@ import copy
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from wire_vectors import CUTS, PRINTED, cut_at, cuttings, drive, streams
 
 from streamnb.wire import (
     JSONBodyFramer,
@@ -16,7 +17,6 @@ from streamnb.wire import (
     sse_or_json,
     typebot_auto,
 )
-from wire_vectors import CUTS, PRINTED, cut_at, cuttings, drive, streams
 
 SSE_OR_JSON = [
     (b"", SSEFramer),

@@ -4,12 +4,12 @@ import json
 import re
 
 import pytest
+from httpx_sse._decoders import SSEDecoder, SSELineDecoder
 from hypothesis import given
 from hypothesis import strategies as st
-from httpx_sse._decoders import SSEDecoder, SSELineDecoder
+from wire_vectors import CUTS, PRINTED, cut_at, cuttings, drive, load, reports, streams
 
 from streamnb.wire import Frame, SSEFramer
-from wire_vectors import CUTS, PRINTED, cut_at, cuttings, drive, load, reports, streams
 
 SSE = load("sse.jsonl")
 ODD_PIECES = (

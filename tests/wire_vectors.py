@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -37,7 +38,7 @@ def cuttings(data: bytes) -> Iterator[list[bytes]]:
 def cut_at(data: bytes, places: list[int]) -> list[bytes]:
     """`data` cut at these places (taken modulo its length), empty pieces included."""
     edges = [0, *sorted(place % (len(data) + 1) for place in places), len(data)]
-    return [data[begin:end] for begin, end in zip(edges, edges[1:], strict=False)]
+    return [data[begin:end] for begin, end in itertools.pairwise(edges)]
 
 
 def drive(framer: Any, pieces: list[bytes]) -> list[Frame]:
@@ -59,3 +60,9 @@ def streams(*alphabet: bytes) -> st.SearchStrategy[bytes]:
 
 
 CUTS = st.lists(st.integers(0, 10_000), max_size=8)
+
+
+def drain(framer: Any, pieces: list[bytes], frames: list[Frame]) -> None:
+    """Feed all pieces; what came before an error is in `frames`."""
+    for piece in pieces:
+        frames += framer.feed(piece)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-_INT64 = range(2**63)
+from streamnb.tables.typed import is_count
 
 
 def server_tokens(events: pd.DataFrame) -> dict[str, tuple[int | None, int | None]]:
@@ -38,6 +38,6 @@ def server_tokens(events: pd.DataFrame) -> dict[str, tuple[int | None, int | Non
 
 
 def _fold(total: int | None, said: Any, add: bool) -> int | None:
-    if not isinstance(said, int) or isinstance(said, bool) or said not in _INT64:
+    if not is_count(said):
         return total
     return said + (total or 0) if add else said

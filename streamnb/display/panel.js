@@ -184,6 +184,7 @@ function createRun(model) {
     run = message.run;
     heard(run.st);
     views.forEach((view) => view.reset());
+    if (!run.live) model.send({ k: "done" });
   };
   const changed = () => views.forEach((view) => view.status());
   const lastResort = async () => {

@@ -6,6 +6,7 @@ Knows ipywidgets, comms and ipykernel's routing of them. Must not know: arrivals
 from __future__ import annotations
 
 import collections
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar, Final
@@ -25,9 +26,8 @@ class Panel(anywidget.AnyWidget):
     def __init__(self, state: Callable[[], dict[str, Any]], heard: Callable[[Any], None]) -> None:
         self._run_state = state
         self._heard = heard
-        self._asked_for = 0
-        self._n_on_the_way = 0  # written by the shell-channel thread only
-        self._n_handled = 0  # written by the thread that handles comms only
+        self._n_asked_for = 0
+        self._page_is_done = False
         self._released = False
         super().__init__()
         self.on_msg(lambda _widget, content, _buffers: heard(content))
@@ -39,7 +39,7 @@ class Panel(anywidget.AnyWidget):
         """The traits, and the run beside them whenever all of the state is asked for."""
         state: dict[str, Any] = super().get_state(key, drop_defaults)
         if key is None:
-            self._asked_for += 1
+            self._n_asked_for += 1
             state["run"] = self._run_state()
         return state
 
@@ -56,7 +56,6 @@ class Panel(anywidget.AnyWidget):
             return False
 
         def listen(data: Any, default: Any) -> Any:
-            self._n_on_the_way += 1
             if isinstance(data, dict) and data.get("method") == "custom":
                 self._heard(data.get("content"))
             return route(data, default)
@@ -65,21 +64,26 @@ class Panel(anywidget.AnyWidget):
         return True
 
     def release(self) -> None:
-        """Close the comm, unless somebody still needs it.
+        """Close the comm as soon as a page says that it has the final state.
 
-        A page that was reloaded during the run can no longer be updated by display_id: it keeps the panel. A message
-        heard on the way in comes a second time by the ordinary way: a closed comm would complain about it on stderr.
+        Not before: a page that is being reloaded while the cell runs asks for its widgets only when the cell has ended
+        (the kernel answers nothing earlier), and it can no longer be updated by display_id, so it keeps the panel. The
+        page's word also comes after every click it sent: a comm closed earlier complains about those on stderr.
         """
         self._released = True
-        if self._asked_for > 1:
-            self._kept.append(self)
-            if len(self._kept) > _KEPT_PANELS:
-                self._kept.popleft().close()
-        elif self._n_on_the_way <= self._n_handled:
-            self.close()
+        self._kept.append(self)
+        if len(self._kept) > _KEPT_PANELS:
+            self._kept.popleft().close()
+        self._close_when_done()
 
     def _handle_msg(self, msg: Any) -> None:
         super()._handle_msg(msg)
-        self._n_handled += 1
-        if self._released and self not in self._kept and self._n_on_the_way <= self._n_handled:
+        content = msg["content"]["data"].get("content")
+        self._page_is_done |= isinstance(content, dict) and content.get("k") == "done"
+        self._close_when_done()
+
+    def _close_when_done(self) -> None:
+        if self._released and self._page_is_done and self._n_asked_for == 1:
+            with contextlib.suppress(ValueError):  # pushed out by newer panels already
+                self._kept.remove(self)
             self.close()

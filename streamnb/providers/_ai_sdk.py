@@ -12,10 +12,15 @@ from typing import Any, Final
 
 from streamnb.events import Event
 from streamnb.providers._base import parse
+from streamnb.providers._error_body import error_event, says_error
 from streamnb.wire import Frame
 from streamnb.wire.strict_json import JSONError, loads
 
+DONE: Final = "[DONE]"
 _PART: Final = re.compile(r"([0-9a-k]):(.+)", re.DOTALL)
+_JSON_HEADS: Final = frozenset('{["')
+_MEANT_AS_JSON: Final = re.compile(r'\{\s*["}]|\[\s*[{"\]]')
+_Value = Mapping[str, Any]
 
 
 def part(frame: Frame) -> Iterator[Event]:
@@ -24,128 +29,169 @@ def part(frame: Frame) -> Iterator[Event]:
     if malformed is not None:
         yield malformed
         return
-    read = _PARTS.get(frame.event)
-    event = read(value) if read else None
-    yield event if event is not None else Event("unknown", name=frame.event, data=value)
+    events = _part(frame.event, value)
+    yield from events or [Event("unknown", name=frame.event, data=value)]
 
 
 def sse(frame: Frame) -> Iterator[Event]:
     """The events of one SSE frame: a v4 part, a v5 UI message event, JSON with a text, or plain text."""
-    if frame.data.strip() == "[DONE]":
-        yield Event("end", name="[DONE]")
+    if frame.data.strip() == DONE:
+        yield Event("end", name=DONE)
         return
     match = _PART.fullmatch(frame.data)
     if match:
-        inner = dataclasses.replace(frame, event=match[1], data=match[2])
-        _, malformed = parse(inner)
-        if malformed is None:
-            yield from part(inner)
+        value, malformed = parse(dataclasses.replace(frame, data=match[2]))
+        events = [] if malformed else _part(match[1], value)
+        if events:  # "2:30" looks like a part, but 30 is no value of one
+            yield from events
             return
-    if frame.data[:1] not in {"{", "["} and not frame.data.startswith('"'):
-        yield Event("delta", frame.data) if frame.event != "error" else Event("error", frame.data)
-        return
+    if frame.data[:1] in _JSON_HEADS:
+        yield _json(frame)
+    elif frame.event == "error":
+        yield error_event(None, text=frame.data)
+    elif "no_data" in frame.flags:
+        yield Event("trace", name=frame.event)
+    else:
+        yield Event("delta", frame.data)
+
+
+def is_text(frame: Frame) -> bool:
+    """Whether data that begins like JSON but is none is a piece of plain text: a lone quote, `[link`, `{name}`."""
+    return "unterminated" not in frame.flags and not _MEANT_AS_JSON.match(frame.data)
+
+
+def _json(frame: Frame) -> Event:
     value, malformed = parse(frame)
     if malformed is not None:
-        yield malformed
-    elif isinstance(value, str):
-        yield Event("delta", value)
-    elif isinstance(value, dict):
-        yield _ui(value, frame.event)
-    else:
-        yield Event("unknown", data=value)
+        return Event("delta", frame.data) if is_text(frame) else malformed
+    if frame.event == "error":
+        return error_event(value)
+    if isinstance(value, str):
+        return Event("delta", value)
+    return _ui(value) if isinstance(value, dict) else Event("delta", frame.data)  # "[1]" is a footnote
 
 
-def _text(value: Any) -> Event | None:
-    return Event("delta", value) if isinstance(value, str) else None
+def _part(code: str, value: Any) -> list[Event]:
+    """The events of a part; none when the code is unknown or its value is not of the part's type."""
+    kind, build = _PARTS.get(code, ((), _finish))
+    if not isinstance(value, kind):
+        return []
+    event = build(value)
+    usage = _usage(value) if event.kind == "end" else None
+    return [usage, event] if usage else [event]
 
 
-def _reasoning(value: Any) -> Event | None:
-    return Event("reasoning", value) if isinstance(value, str) else None
+def _usage(value: _Value) -> Event | None:
+    """Typebot never sends it (sendUsage: false), the AI SDK itself does."""
+    usage = value.get("usage")
+    if not isinstance(usage, dict):
+        return None
+    tokens = {"tokens_in": usage.get("promptTokens"), "tokens_out": usage.get("completionTokens")}
+    return Event("usage", data={**tokens, "usage": "last", "raw": usage})
 
 
-def _error(value: Any) -> Event:
+def _error(value: str | dict[str, Any]) -> Event:
     """An error is a string that is usually JSON itself: {"context", "description", "details"?}."""
+    inner: Any = value
     if isinstance(value, str):
         try:
             inner, _ = loads(value)
         except JSONError:
-            inner = None
-        if isinstance(inner, dict):
-            text = inner.get("description") or inner.get("message") or inner.get("error") or value
-            context = inner.get("context")
-            return Event("error", str(text), name=context if isinstance(context, str) else None, data=inner)
-        return Event("error", value)
-    return Event("error", str(value), data=value)
+            return Event("error", value)
+    if not isinstance(inner, dict):
+        return Event("error", str(value))
+    context = _str(inner, "context")
+    text = _str(inner, "description") or error_event(inner).text
+    return Event("error", text, name=context, data=inner)
 
 
-def _dict(build: Callable[[Mapping[str, Any]], Event]) -> Callable[[Any], Event | None]:
-    return lambda value: build(value) if isinstance(value, dict) else None
+def _tool(kind: Any, key: str) -> Callable[[Any], Event]:
+    """A tool row: what stands under `key` is its text when it is text, else its data."""
+
+    def build(value: _Value) -> Event:
+        said = value.get(key)
+        text = said if isinstance(said, str) else ""
+        data = None if isinstance(said, str) else said
+        return Event(kind, text, name=_str(value, "toolName"), id=_str(value, "toolCallId"), data=data)
+
+    return build
 
 
-def _tool(kind: str, text: str) -> Callable[[Any], Event | None]:
-    def build(value: Mapping[str, Any]) -> Event:
-        words = value.get(text)
-        words = words if isinstance(words, str) else ""
-        name, ident = _name(value, "toolName"), _name(value, "toolCallId")
-        if kind == "tool_result":
-            return Event("tool_result", words, name=name, id=ident, data=value.get("result"))
-        return Event("tool_call", words, name=name, id=ident, data=value.get("args"))
-
-    return _dict(build)
+def _source(value: _Value) -> Event:
+    data = {key: value.get(key) for key in ("title", "url", "sourceType")}
+    data["source_type"] = data.pop("sourceType")
+    ident = _str(value, "id") or _str(value, "sourceId")
+    return Event("citation", name=_str(value, "title"), id=ident, data=data)
 
 
-def _source(value: Mapping[str, Any]) -> Event:
-    data = {"title": value.get("title"), "url": value.get("url"), "source_type": value.get("sourceType")}
-    ident = _name(value, "id") or _name(value, "sourceId")
-    return Event("citation", name=_name(value, "title"), id=ident, data=data)
-
-
-def _name(value: Mapping[str, Any], key: str) -> str | None:
+def _str(value: _Value, key: str) -> str | None:
     found = value.get(key)
     return found if isinstance(found, str) else None
 
 
-def _finish(value: Mapping[str, Any]) -> Event:
-    return Event("end", name=_name(value, "finishReason"), data=dict(value))
+def _finish(value: _Value) -> Event:
+    return Event("end", name=_str(value, "finishReason"), data=dict(value))
 
 
-_PARTS: Final[Mapping[str, Callable[[Any], Event | None]]] = {
-    "0": _text,
-    "2": lambda value: Event("trace", name="data", data=value),
-    "3": _error,
-    "8": lambda value: Event("trace", name="annotations", data=value),
-    "9": _tool("tool_call", ""),
-    "a": _tool("tool_result", "result"),
-    "b": _tool("tool_call", ""),
-    "c": _tool("tool_call", "argsTextDelta"),
-    "d": _dict(_finish),
-    "e": _dict(lambda value: Event("step", name="finish", data=dict(value))),
-    "f": _dict(lambda value: Event("step", name="start", id=_name(value, "messageId"), data=dict(value))),
-    "g": _reasoning,
-    "h": _dict(_source),
-    "i": lambda value: Event("trace", name="redacted_reasoning", data=value),
-    "j": lambda value: Event("trace", name="signature", data=value),
-    "k": _dict(lambda value: Event("file", name=_name(value, "mimeType"), data=dict(value))),
+def _step(name: str) -> Callable[[Any], Event]:
+    return lambda value: Event("step", name=name, id=_str(value, "messageId"), data=dict(value))
+
+
+def _trace(name: str) -> Callable[[Any], Event]:
+    return lambda value: Event("trace", name=name, data=value)
+
+
+def _file(value: _Value) -> Event:
+    return Event("file", name=_str(value, "mimeType") or _str(value, "mediaType"), data=dict(value))
+
+
+_PARTS: Final[Mapping[str, tuple[Any, Callable[[Any], Event]]]] = {
+    "0": (str, lambda value: Event("delta", value)),
+    "2": (list, _trace("data")),
+    "3": ((str, dict), _error),
+    "8": (list, _trace("annotations")),
+    "9": (dict, _tool("tool_call", "args")),
+    "a": (dict, _tool("tool_result", "result")),
+    "b": (dict, _tool("tool_call", "")),
+    "c": (dict, _tool("tool_call", "argsTextDelta")),
+    "d": (dict, _finish),
+    "e": (dict, _step("finish")),
+    "f": (dict, _step("start")),
+    "g": (str, lambda value: Event("reasoning", value)),
+    "h": (dict, _source),
+    "i": (dict, _trace("redacted_reasoning")),
+    "j": (dict, _trace("signature")),
+    "k": (dict, _file),
 }
+"""v4: code -> (type of its value, the event it is)."""
 
-
-_UI: Final[Mapping[str, Callable[[Mapping[str, Any]], Event]]] = {
-    "text-delta": lambda value: Event("delta", _name(value, "delta") or "", id=_name(value, "id")),
-    "reasoning-delta": lambda value: Event("reasoning", _name(value, "delta") or "", id=_name(value, "id")),
-    "error": lambda value: _error(value.get("errorText") or value),
-    "finish": _finish,
-    "start": lambda value: Event("start", id=_name(value, "messageId"), data=dict(value)),
+_UI: Final[Mapping[str, Callable[[_Value], Event]]] = {
+    "start": lambda value: Event("start", id=_str(value, "messageId"), data=dict(value)),
+    "start-step": _step("start"),
+    "finish-step": _step("finish"),
+    "text-delta": lambda value: Event("delta", _str(value, "delta") or "", id=_str(value, "id")),
+    "reasoning-delta": lambda value: Event("reasoning", _str(value, "delta") or "", id=_str(value, "id")),
+    "tool-input-start": _tool("tool_call", ""),
+    "tool-input-delta": _tool("tool_call", "inputTextDelta"),
+    "tool-input-available": _tool("tool_call", "input"),
+    "tool-output-available": _tool("tool_result", "output"),
     "source-url": _source,
+    "source-document": _source,
+    "file": _file,
+    "abort": lambda value: Event("error", _str(value, "reason") or "the server aborted the answer", name="abort"),
+    "error": lambda value: _error(_str(value, "errorText") or dict(value)),
+    "finish": _finish,
 }
+"""v5: type -> the event it is; all other types are traces."""
 
 
-def _ui(value: Mapping[str, Any], event: str) -> Event:
+def _ui(value: _Value) -> Event:
     """One v5 UI message event, or the nearest that homegrown hosts send."""
-    kind = value.get("type")
-    if isinstance(kind, str):
+    kind = _str(value, "type")
+    if kind is not None:
         return _UI[kind](value) if kind in _UI else Event("trace", name=kind, data=dict(value))
-    if event == "error" or "error" in value:
-        return _error(value.get("error") or value)
+    if says_error(value):
+        return error_event(value)
     for key in ("text", "content", "delta", "message"):
         if isinstance(value.get(key), str):
             return Event("delta", value[key])

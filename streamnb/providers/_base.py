@@ -100,18 +100,13 @@ class ReplyHead:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Reply:
-    """A whole reply, as a flow sees it."""
+    """A whole reply that ended well, as a flow sees it; after any other the flow is closed."""
 
     status: int
     headers: Mapping[str, str]
     events: Sequence[Event]
     text: str
     outcome: Outcome
-
-    @property
-    def ok(self) -> bool:
-        """False when the flow has nothing to go on with."""
-        return self.outcome.ok
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -128,6 +123,11 @@ class Ending:
     framing: Literal["chunked", "length", "close"] | None = "chunked"
     detail: str = ""
 
+    @property
+    def at_eof(self) -> Outcome:
+        """What the end of the body is worth where a dialect documents no other end (WIRE.md 0.6, SAFETY R4)."""
+        return Outcome.COMPLETE if self.framing in {"chunked", "length"} else Outcome.ENDED_UNVERIFIED
+
 
 class Provider:
     """One API. Frozen; all state of a stream is in `Seen`, so that two streams on one provider cannot mix.
@@ -136,6 +136,12 @@ class Provider:
         base_url: replaces the class's `base_url`.
         key_env: replaces the class's `key_env` (the environment variable that holds the key).
         options: values for the class's `options`, by name.
+
+    Attributes:
+        usage: how several usage events of one run add up.
+        eof_is_terminal: the dialect documents no end marker but the end of the body.
+        plain_text: SSE data may be text, so that blank data and a leading colon can be pieces of the answer.
+        values: the options' values.
 
     Raises:
         UsageError: an option that does not exist, or a value that does not fit.
@@ -154,6 +160,7 @@ class Provider:
     simulated: ClassVar[Mapping[str, Any]] = MappingProxyType({})
     usage: ClassVar[Literal["sum", "last"]] = "last"
     eof_is_terminal: ClassVar[bool] = False
+    plain_text: ClassVar[bool] = False
     values: Mapping[str, Any]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -162,7 +169,7 @@ class Provider:
 
     def __init__(self, base_url: str | None = None, key_env: str | None = None, **options: Any) -> None:
         known = {option.name: option for option in self.options}
-        for name in options.keys() - known.keys():
+        for name in sorted(options.keys() - known.keys()):
             raise UsageError(f"{self.name} has no option {name!r}.{did_you_mean(name, known)}")
         values = {option.name: _fit(self.name, option, options.get(option.name)) for option in self.options}
         self._set("values", MappingProxyType(values))
@@ -211,9 +218,7 @@ class Provider:
             return FINISH.get(seen.finish_reason or "", Outcome.COMPLETE)
         if ending.cause is not None:
             return ending.cause
-        if not self.eof_is_terminal:
-            return Outcome.TRUNCATED
-        return Outcome.ENDED_UNVERIFIED if ending.framing == "close" else Outcome.COMPLETE
+        return ending.at_eof if self.eof_is_terminal and not seen.cut else Outcome.TRUNCATED
 
     def answer(self, event: Event, value: Any) -> Call | None:
         """The side call that answers an event while the stream is open, for APIs that have such."""
@@ -296,54 +301,3 @@ def merge(body: dict[str, Any], params: Mapping[str, Any]) -> dict[str, Any]:
     """A request body with the user's parameters over it; a parameter that is None removes the field."""
     merged = {**body, **params}
     return {key: value for key, value in merged.items() if value is not None}
-
-
-def error_event(value: Any, status: int | None = None, text: str = "") -> Event:
-    """The `error` event of an error body, in the order of WIRE.md 0.7.
-
-    Args:
-        value: the JSON body, or None.
-        status: HTTP status, or the one the body states.
-        text: the body as text, used when it is not JSON.
-    """
-    message, code = _message(value)
-    if not message:
-        message = " ".join(text.split())[:300]
-    body = {"status": status, "body": value} if isinstance(value, (dict, list)) else {"status": status}
-    return Event("error", text=message, name=code or (str(status) if status else None), data=body)
-
-
-def _message(value: Any) -> tuple[str, str | None]:
-    """(message, code) of an error body, wherever vendors put them."""
-    if not isinstance(value, dict):
-        return (value, None) if isinstance(value, str) else ("", None)
-    errors = value.get("errors")
-    for inner in (value.get("error"), errors[0] if isinstance(errors, list) and errors else None):
-        if isinstance(inner, str) and inner:
-            return inner, _code(value)
-        if isinstance(inner, dict):
-            return _first(inner, "message") or str(inner), _code(inner)
-    return _own_message(value), _code(value)
-
-
-def _own_message(value: Mapping[str, Any]) -> str:
-    message = _first(value, "message", "description")
-    if message:
-        details = _first(value, "details", "context")
-        return f"{message} ({details})" if details else message
-    detail = value.get("detail")
-    if isinstance(detail, list) and detail and isinstance(detail[0], dict):  # FastAPI
-        where = ".".join(str(part) for part in detail[0].get("loc", ()))
-        return f"{where}: {detail[0].get('msg', '')}".strip(": ")
-    return detail if isinstance(detail, str) else ""
-
-
-def _first(value: Mapping[str, Any], *keys: str) -> str:
-    return next((value[key] for key in keys if isinstance(value.get(key), str) and value[key]), "")
-
-
-def _code(value: Mapping[str, Any]) -> str | None:
-    for key in ("code", "type", "status"):
-        if isinstance(value.get(key), (str, int)):
-            return str(value[key])
-    return None

@@ -16,9 +16,11 @@ class Seen:
     Attributes:
         error: the first error event, or None.
         finish_reason: name of the first `end` event that has one, or None.
+        ended: the choice indexes that an `end` event named; None among them: one for the whole stream.
+        cut: the stream ended inside a JSON value or a character.
     """
 
-    __slots__ = ("_chars", "_counts", "_flags", "_last", "_messages", "_parts", "error", "finish_reason")
+    __slots__ = ("_chars", "_counts", "_flags", "_last", "_messages", "_parts", "cut", "ended", "error", "finish_reason")
 
     def __init__(self) -> None:
         self._counts: Counter[str] = Counter()
@@ -29,10 +31,17 @@ class Seen:
         self._messages: list[str] = []
         self.error: Event | None = None
         self.finish_reason: str | None = None
+        self.ended: frozenset[int | None] = frozenset()
+        self.cut = False
 
     def count(self, kind: str) -> int:
         """How many events of this kind came."""
         return self._counts[kind]
+
+    @property
+    def total(self) -> int:
+        """How many events came."""
+        return self._counts.total()
 
     def last(self, kind: str) -> Event | None:
         """The latest event of this kind."""
@@ -66,7 +75,9 @@ class Seen:
         """Take one event in. For the conversation only."""
         self._counts[event.kind] += 1
         self._last[event.kind] = event
-        self._flags.update(event.flags)
+        if event.flags:
+            self._flags.update(event.flags)
+            self.cut |= "unterminated" in event.flags and bool(event.flags & {"malformed", "lossy"})
         match event.kind:
             case "delta":
                 choice = event.choice or 0
@@ -80,8 +91,9 @@ class Seen:
                 self._messages.append(event.text)
             case "error" if self.error is None:
                 self.error = event
-            case "end" if self.finish_reason is None:
-                self.finish_reason = event.name
+            case "end":
+                self.ended |= {event.choice}
+                self.finish_reason = self.finish_reason or event.name
             case _:
                 pass
 

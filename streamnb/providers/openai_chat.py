@@ -10,8 +10,9 @@ from types import MappingProxyType
 from typing import Any, ClassVar
 
 from streamnb.errors import UsageError
-from streamnb.events import Event, Prompt
-from streamnb.providers._base import AUTH_STYLES, Call, Option, Provider, error_event, is_loopback, merge, parse
+from streamnb.events import Event, Outcome, Prompt
+from streamnb.providers._base import AUTH_STYLES, Call, Ending, Option, Provider, is_loopback, merge, parse
+from streamnb.providers._error_body import error_event, says_error
 from streamnb.providers._seen import Seen
 from streamnb.wire import Frame
 
@@ -66,7 +67,9 @@ class OpenAIChat(Provider):
             yield Event("end", name=DONE)
             return
         chunk, malformed = parse(frame)
-        if malformed is not None:
+        if frame.event == "error" and not isinstance(chunk, dict):
+            yield error_event(chunk, text=frame.data)
+        elif malformed is not None:
             yield malformed
         elif not isinstance(chunk, dict):
             yield Event("unknown", data=chunk)
@@ -77,24 +80,27 @@ class OpenAIChat(Provider):
         """After finish_reason come usage and other answers; only after [DONE] nothing is due."""
         return event.kind == "end" and event.name == DONE
 
+    def outcome(self, seen: Seen, ending: Ending) -> Outcome:
+        """Without [DONE], every answer (n > 1) needs its own finish_reason."""
+        if seen.error is None and None not in seen.ended and not seen.ended.issuperset(seen.choices):
+            return ending.cause or Outcome.TRUNCATED
+        return super().outcome(seen, ending)
+
 
 def _chunk(chunk: dict[str, Any], frame: Frame, seen: Seen) -> Iterator[Event]:
-    if chunk.get("error") or frame.event == "error":
-        yield error_event(chunk)
-        return
-    usage = _usage(chunk)
+    usage, filtered = _usage(chunk), chunk.get("prompt_filter_results")
     choices = chunk.get("choices")
-    if not isinstance(choices, list):
-        known = usage is not None or "prompt_filter_results" in chunk
-        yield Event("unknown", data=chunk) if not known else Event("trace", data=chunk)
-        choices = []
+    if frame.event == "error" or chunk.get("error") or (not choices and says_error(chunk)):
+        yield error_event(chunk)  # OpenRouter sends choices beside it: what they hold is kept
+    elif not isinstance(choices, list) and usage is None and not filtered:
+        yield Event("unknown", data=chunk)
+    choices = [choice for choice in choices if isinstance(choice, dict)] if isinstance(choices, list) else []
     if choices and not seen.count("start"):
         yield Event("start", id=_str(chunk.get("id")), name=_str(chunk.get("model")))
-    if not choices and chunk.get("prompt_filter_results"):
-        yield Event("trace", name="prompt_filter_results", data=chunk["prompt_filter_results"])
+    if filtered and not choices:  # Azure's first chunk
+        yield Event("trace", name="prompt_filter_results", data=filtered)
     for choice in choices:
-        if isinstance(choice, dict):
-            yield from _choice(choice)
+        yield from _choice(choice)
     if usage is not None:
         yield Event("usage", data=usage)
 
@@ -125,6 +131,12 @@ def _delta(delta: Mapping[str, Any], index: int) -> Iterator[Event]:
     refusal = delta.get("refusal")
     if isinstance(refusal, str) and refusal:
         yield Event("delta", refusal, index, name="refusal")
+    audio = delta.get("audio")
+    if isinstance(audio, dict):
+        if isinstance(audio.get("transcript"), str) and audio["transcript"]:
+            yield Event("delta", audio["transcript"], index, name="audio")
+        if isinstance(audio.get("data"), str):
+            yield Event("file", choice=index, name="audio", id=_str(audio.get("id")), data={"data": audio["data"]})
     yield from _tools(delta, index)
 
 
@@ -157,7 +169,7 @@ def _parts(parts: list[Any], index: int) -> Iterator[Event]:
             yield Event("delta", part["text"], index)
         elif isinstance(part, dict) and isinstance(part.get("thinking"), list):
             for inner in part["thinking"]:
-                if isinstance(inner, dict) and isinstance(inner.get("text"), str):
+                if isinstance(inner, dict) and isinstance(inner.get("text"), str) and inner["text"]:
                     yield Event("reasoning", inner["text"], index)
 
 

@@ -7,12 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from streamnb.events import Event, Outcome, Prompt
+from streamnb.providers._ai_sdk import DONE, is_text
 from streamnb.providers._base import Call, Ending, Option, Provider, merge, parse
+from streamnb.providers._error_body import error_event, says_error
 from streamnb.providers._seen import Seen
 from streamnb.wire import Frame
+
+_JSON_HEADS: Final = frozenset('{["')
 
 
 class SSE(Provider):
@@ -23,6 +27,7 @@ class SSE(Provider):
     key_env = "SSE_API_KEY"
     key_required = False
     base_url = "http://127.0.0.1:8000"
+    plain_text: ClassVar[bool] = True
     simulated: ClassVar[Mapping[str, Any]] = MappingProxyType({"path": "/v1/chat/completions"})
     options: ClassVar[tuple[Option, ...]] = (
         Option("path", "appended to the base URL", default=""),
@@ -39,20 +44,32 @@ class SSE(Provider):
         return Call(self.stream_name, self.values["method"], self.values["path"], body, headers, query, stream=True)
 
     def read(self, frame: Frame, seen: Seen) -> Iterator[Event]:
-        """JSON strings and plain text are deltas; JSON objects are items with their event type as name."""
+        """JSON strings and plain text are deltas, JSON objects items named by their event type, errors are errors."""
         del seen
-        if frame.data.strip() == "[DONE]":
-            yield Event("end", name="[DONE]")
-        elif "no_data" in frame.flags or frame.data[:1] in {"{", "["}:
-            value, malformed = (None, None) if "no_data" in frame.flags else parse(frame)
-            yield malformed or Event("item", name=frame.event, id=frame.id or None, data=value)
-        elif frame.data.startswith('"'):
-            value, malformed = parse(frame)
-            yield malformed or Event("delta", str(value), name=frame.event)
+        if frame.data.strip() == DONE:
+            yield Event("end", name=DONE)
+        elif "no_data" in frame.flags:
+            yield Event("item", name=frame.event, id=frame.id or None)
+        elif frame.data[:1] in _JSON_HEADS:
+            yield _json(frame)
+        elif frame.event == "error":
+            yield error_event(None, text=frame.data)
         else:
             yield Event("delta", frame.data, name=frame.event)
 
     def outcome(self, seen: Seen, ending: Ending) -> Outcome:
-        """Nothing says that a generic stream is whole (SAFETY R2)."""
-        del seen
+        """Nothing says that a generic stream is whole (SAFETY R2); only errors name themselves (R6)."""
+        if seen.error is not None:
+            return Outcome.ERROR_IN_STREAM
         return ending.cause or Outcome.ENDED_UNVERIFIED
+
+
+def _json(frame: Frame) -> Event:
+    value, malformed = parse(frame)
+    if malformed is not None:
+        return Event("delta", frame.data, name=frame.event) if is_text(frame) else malformed
+    if frame.event == "error" or (isinstance(value, dict) and says_error(value)):
+        return error_event(value)
+    if isinstance(value, str):
+        return Event("delta", value, name=frame.event)
+    return Event("item", name=frame.event, id=frame.id or None, data=value)

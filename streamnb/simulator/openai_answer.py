@@ -37,7 +37,9 @@ class Answer:
         self._finish = "length" if ask.cut else _FINISH.get(setup.scenario, "stop")
         self._id = f"chatcmpl-{secrets.token_hex(12)}"
         self._created = int(time.time())
-        self._count = {"tools": _CALLS * (1 + len(_ARGUMENTS)), "refusal": len(_REFUSAL)}.get(setup.scenario, ask.tokens)
+        self._count = {"tools": _CALLS * (1 + len(_ARGUMENTS)), "refusal": len(_REFUSAL)}.get(
+            setup.scenario, ask.tokens
+        )
         self._calls = [f"call_{secrets.token_hex(12)}" for _ in range(_CALLS)]
 
     def script(self, body: Iterable[Out] | None = None) -> Script:

@@ -5,7 +5,6 @@ Knows the paths, the checks and the headers of this API. Must not know: sockets,
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 import secrets
 from typing import Final
@@ -17,7 +16,7 @@ from starlette.routing import Route
 from streamnb.simulator.openai_answer import Answer
 from streamnb.simulator.openai_ask import Ask, AskError, check_key, error_body, read_ask
 from streamnb.simulator.pace import deadlines
-from streamnb.simulator.play import Stream, echo, echoed, setup_of, wrong_reply
+from streamnb.simulator.play import Delayed, Stream, echo, echoed, setup_of, wrong_reply
 from streamnb.simulator.prefix import Setup
 
 BASE: Final = "/v1"
@@ -58,8 +57,8 @@ async def _reply(request: Request, setup: Setup, ask: Ask) -> Response:
     if wrong is not None:
         return wrong
     if not ask.stream:
-        await asyncio.sleep(max(deadlines(setup.pace, ask.tokens), default=setup.pace.ttft))
-        return JSONResponse(answer.whole("".join(echoed(request)) if repeats else None))
+        whole = answer.whole("".join(echoed(request)) if repeats else None)
+        return Delayed(whole, max(deadlines(setup.pace, ask.tokens), default=setup.pace.ttft))
     body = echo(request, setup.pace.ttft, lambda text: answer.chunk({"content": text})) if repeats else None
     return Stream(answer.script(body), setup, "text/event-stream", {"cache-control": "no-cache"})
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from typing import Any, Final, NoReturn
 
 from starlette.requests import Request
@@ -42,15 +42,7 @@ class Stream(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Play until the end of the script or until the client is gone, whichever comes first."""
-        tasks = {asyncio.create_task(_gone(receive)), asyncio.create_task(self._play(scope, send))}
-        try:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+        await _while_connected(receive, self._play(scope, send))
 
     async def _play(self, scope: Scope, send: Send) -> None:
         start_s = time.monotonic()
@@ -76,6 +68,22 @@ class Stream(Response):
             await asyncio.sleep(_PING_S)
             await _write(send, self._script.ping)
         await _until_cancelled()
+
+
+class Delayed(JSONResponse):
+    """A whole reply that takes its time."""
+
+    def __init__(self, content: Any, delay_s: float) -> None:
+        super().__init__(content)
+        self._delay_s = delay_s
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Wait, then send, unless the client is gone by then."""
+        await _while_connected(receive, self._send(scope, receive, send))
+
+    async def _send(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await asyncio.sleep(self._delay_s)
+        await super().__call__(scope, receive, send)
 
 
 def setup_of(request: Request) -> Setup:
@@ -133,6 +141,17 @@ def echo(request: Request, at_s: float, encode: Callable[[str], bytes]) -> Itera
         yield Out(at_s, (block[:tear],))
         yield Out(at_s + _BETWEEN_HALVES_S, (block[tear:],), stamped=False)
         at_s += 2 * _BETWEEN_HALVES_S  # so that the client's reads are two
+
+
+async def _while_connected(receive: Receive, work: Coroutine[Any, Any, None]) -> None:
+    tasks = {asyncio.create_task(_gone(receive)), asyncio.create_task(work)}
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
 
 
 async def _gone(receive: Receive) -> None:

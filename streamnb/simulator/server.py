@@ -33,6 +33,10 @@ class Protocol(H11Protocol):
 
         self.app = with_transport
 
+    def shutdown(self) -> None:
+        """Drop the connection when the server ends: a stream that hangs on purpose must not keep Ctrl-C waiting."""
+        self.transport.abort()
+
 
 def bind(host: str, port: int) -> socket.socket:
     """Return a listening socket; port 0 = any free one.
@@ -55,6 +59,7 @@ def serve(app: ASGIApp, listener: socket.socket) -> None:
         log_level="warning",
         access_log=False,
         server_header=False,
+        proxy_headers=False,
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=_SHUTDOWN_S,
     )

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from streamnb.tables.columns import COLUMNS, DOC, columns_markdown
-from streamnb.tables.typed import INT64, MISSING, build, moment, nullable, seconds, since, snapshot
+from streamnb.tables.typed import MISSING, build, is_count, moment, nullable, seconds, since, snapshot
 
 if TYPE_CHECKING:
     from streamnb.recording import Record
@@ -137,7 +137,7 @@ def frames(record: Record, found: Iterable[tuple[int, Frame]]) -> pd.DataFrame:
             "call": nullable(call),
             "t_ns": nullable(t_ns),
             "t_s": np.where(timed, since(t_ns, record.t0_ns), np.nan),
-            "retry": [frame.retry if frame.retry is not None and frame.retry in INT64 else None for frame in rows],
+            "retry": [frame.retry if is_count(frame.retry) else None for frame in rows],
             "flags": [" ".join(sorted(frame.flags)) for frame in rows],
         },
     )
@@ -197,7 +197,7 @@ def _text(said: Mapping[str, Any], key: str) -> str | None:
 
 def _at_char(said: Mapping[str, Any], before: int) -> int:
     value = said.get("at_char")
-    return value if isinstance(value, int) and not isinstance(value, bool) and value in INT64 else before
+    return value if is_count(value) else before
 
 
 def _chars_before(table: pd.DataFrame, labels: pd.Index) -> Iterator[int]:

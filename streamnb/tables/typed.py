@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Mapping
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, TypeGuard
 
 import numpy as np
 import pandas as pd
@@ -20,7 +20,10 @@ Floats: TypeAlias = np.ndarray[Any, np.dtype[np.float64]]
 MISSING: Final = -1
 """Stands for "no value" in a reader's integer columns."""
 
-INT64: Final = range(-(2**63), 2**63)
+
+def is_count(value: object) -> TypeGuard[int]:
+    """Whether a JSON value is a number of things that an Int64 column can hold; true and false are none."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
 
 
 def build(table: str, columns: Mapping[str, Any]) -> pd.DataFrame:

@@ -13,46 +13,43 @@ from streamnb.errors import LimitError, ProtocolError
 PIECE_BYTES: Final = 1024 * 1024
 MAX_RATIO: Final = 200
 
+_GZIP: Final = frozenset({"gzip", "x-gzip"})
+_ZLIB_HEAD: Final = 8  # low half of its first byte (RFC 1950 2.2)
+
 
 class Decoder:
     """Body bytes in, decoded bytes out, at every flush of the sender.
 
     Args:
         encoding: value of the Content-Encoding header, "" or "identity" for none.
-
-    Raises:
-        ProtocolError: an encoding this client did not ask for and cannot undo.
     """
 
     def __init__(self, encoding: str) -> None:
-        name = encoding.strip().lower()
-        self._name = name
+        self._name = encoding.strip().lower()
         self._in = 0
         self._out = 0
-        self._zlib: zlib._Decompress | None = None
-        if name in {"gzip", "x-gzip"}:
-            self._zlib = zlib.decompressobj(16 + zlib.MAX_WBITS)
-        elif name == "deflate":
-            self._zlib = zlib.decompressobj()
-        elif name not in {"", "identity"}:
-            raise ProtocolError(f"the server sent Content-Encoding {name!r} although identity was asked for.")
+        self._open: zlib._Decompress | None = None
 
     def decode(self, data: bytes) -> bytes:
-        """The next decoded bytes."""
-        if self._zlib is None:
+        """The next decoded bytes.
+
+        Raises:
+            ProtocolError: an encoding this client did not ask for and cannot undo, or a broken body.
+            LimitError: far more comes out than goes in.
+        """
+        if self._name in {"", "identity"} or not data:
             return data
         self._in += len(data)
         pieces = []
         while data:
+            inflater = self._open or self._begin(data[0])
             try:
-                piece = self._zlib.decompress(data, PIECE_BYTES)
+                pieces.append(inflater.decompress(data, PIECE_BYTES))
             except zlib.error as error:
-                raise ProtocolError(f"the {self._name} body is broken: {error}.") from error
-            self._out += len(piece)
-            if self._out > PIECE_BYTES and self._out > MAX_RATIO * self._in:
-                raise LimitError(f"the {self._name} body inflates more than {MAX_RATIO}:1; it is not read further.")
-            pieces.append(piece)
-            data = self._zlib.unconsumed_tail
+                raise ProtocolError(f"the {self._name} body is broken ({error}); what arrived is kept.") from error
+            self._count(len(pieces[-1]))
+            # gzip data may be several members in a row (RFC 1952 2.2)
+            data, self._open = (inflater.unused_data, None) if inflater.eof else (inflater.unconsumed_tail, inflater)
         return b"".join(pieces)
 
     def close(self) -> None:
@@ -61,5 +58,19 @@ class Decoder:
         Raises:
             ProtocolError: the compressed body was cut, although HTTP says that it is whole.
         """
-        if self._zlib is not None and self._in and not self._zlib.eof:
-            raise ProtocolError(f"the {self._name} body ends before its end mark.")
+        if self._open is not None:
+            raise ProtocolError(f"the {self._name} body ends before its end mark; what arrived is kept. Run it again.")
+
+    def _begin(self, first: int) -> zlib._Decompress:
+        if self._name in _GZIP:
+            return zlib.decompressobj(16 + zlib.MAX_WBITS)
+        if self._name == "deflate":  # some servers leave out the zlib wrapper (RFC 9110 8.4.1.2)
+            return zlib.decompressobj(zlib.MAX_WBITS if first & 0x0F == _ZLIB_HEAD else -zlib.MAX_WBITS)
+        raise ProtocolError(
+            f"the server sent Content-Encoding {self._name!r} although identity was asked for; a proxy may be to blame."
+        )
+
+    def _count(self, n_bytes: int) -> None:
+        self._out += n_bytes
+        if self._out > PIECE_BYTES and self._out > MAX_RATIO * self._in:
+            raise LimitError(f"the {self._name} body inflates more than {MAX_RATIO}:1; it is not read further.")

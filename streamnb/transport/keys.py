@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 
-from streamnb.errors import MissingKeyError
+from streamnb.errors import MissingKeyError, UsageError
 from streamnb.redaction import Secret
 
 
@@ -37,6 +37,7 @@ class Keyring:
 
         Raises:
             MissingKeyError: it is required and its environment variable is empty.
+            UsageError: what the variable holds cannot stand in a header (RFC 9110 5.5); it is not shown.
         """
         key = self._dummy if self._dummy is not None else os.environ.get(secret.env, "").strip()
         if not key:
@@ -46,6 +47,11 @@ class Keyring:
                     "or try: %%chatstream demo"
                 )
             return None
+        if not (key.isascii() and key.isprintable()):  # httpx and h11 would say so with the key in the message
+            raise UsageError(
+                f"{self._who}: what {secret.env} holds is no key: it has a line end, a control character or a letter "
+                "beyond ASCII in it (a typographic dash or dots?). Nothing was sent."
+            )
         if self._dummy is None:
             self._used[key] = None
         return secret.prefix + key

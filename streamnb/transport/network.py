@@ -27,12 +27,11 @@ class ReadInfo:
     """The socket read that a stream handed out last.
 
     Attributes:
-        index: number of the read on its connection, from 0.
         t_ns: when the event loop received it, CLOCK_MONOTONIC ns.
-        n_bytes: its length on the wire, bytes (after TLS).
+        n_bytes: bytes read since the latest write, this read included: HTTP/1.1 answers one request at a time (after
+            TLS).
     """
 
-    index: int
     t_ns: int
     n_bytes: int
 
@@ -124,7 +123,7 @@ class StampedStream(httpcore.AsyncNetworkStream):
 
     def __init__(self, protocol: _Protocol, dns_s: float) -> None:
         self._protocol = protocol
-        self._count = 0
+        self._n_bytes = 0
         self._info: ReadInfo | None = None
         self.dns_s = dns_s
         self.on_drained: Any = None
@@ -140,12 +139,13 @@ class StampedStream(httpcore.AsyncNetworkStream):
         except TimeoutError:
             raise httpcore.ReadTimeout(f"no byte for {timeout} s") from None
         if data:
-            self._info = ReadInfo(self._count, t_ns, len(data))
-            self._count += 1
+            self._n_bytes += len(data)
+            self._info = ReadInfo(t_ns, self._n_bytes)
         return data
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109  # httpcore's
         """Write everything."""
+        self._n_bytes = 0
         try:
             async with asyncio.timeout(timeout):
                 await self._protocol.write(buffer)
@@ -153,9 +153,14 @@ class StampedStream(httpcore.AsyncNetworkStream):
             raise httpcore.WriteTimeout(f"could not send for {timeout} s") from None
 
     async def aclose(self) -> None:
-        """Close the socket now."""
-        if self._protocol.transport is not None:
-            self._protocol.transport.close()
+        """Close the socket now; what a server does not take any more is not waited for (SAFETY R10)."""
+        transport = self._protocol.transport
+        if transport is None:
+            return
+        if transport.get_write_buffer_size():
+            transport.abort()
+        else:
+            transport.close()
 
     async def start_tls(
         self,
@@ -240,6 +245,7 @@ async def _first(addresses: list[tuple[Any, ...]]) -> _Protocol:
         return protocol
 
     tasks: list[asyncio.Task[_Protocol]] = []
+    winner: asyncio.Task[_Protocol] | None = None
     error: BaseException = OSError("no address")
     try:
         waiting = list(addresses)
@@ -251,12 +257,21 @@ async def _first(addresses: list[tuple[Any, ...]]) -> _Protocol:
             done, _ = await asyncio.wait(pending, timeout=stagger, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 if task.exception() is None:
+                    winner = task
                     return task.result()
                 error = task.exception() or error
     finally:
         for task in tasks:
-            task.cancel()
+            if task is not winner:
+                task.add_done_callback(_discard)
+                task.cancel()
     raise error
+
+
+def _discard(task: asyncio.Task[_Protocol]) -> None:
+    """Close a connection that came about although nobody needs it any more."""
+    if not task.cancelled() and task.exception() is None and (transport := task.result().transport) is not None:
+        transport.abort()
 
 
 def _reason(error: BaseException) -> str:

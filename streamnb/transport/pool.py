@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import dataclasses
 import math
+import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, Literal
@@ -17,6 +18,7 @@ from typing import Any, Literal
 import httpcore
 import httpx
 
+from streamnb.transport.logs import unlogged
 from streamnb.transport.network import StampedStream, StampingBackend
 
 _QUEUE_READS = 256
@@ -85,11 +87,15 @@ class Timings:
 
 
 class StampedTransport(httpx.AsyncBaseTransport):
-    """HTTP/1.1 on our own sockets. No redirects, no retries, no proxies from the environment (SAFETY S20, S23)."""
+    """HTTP/1.1 on our own sockets. No redirects, no retries, no proxies from the environment (SAFETY S20, S23).
 
-    def __init__(self) -> None:
+    Args:
+        ssl_context: whom to trust; by default the authorities that httpx brings.
+    """
+
+    def __init__(self, ssl_context: ssl.SSLContext | None = None) -> None:
         self._pool = httpcore.AsyncConnectionPool(
-            ssl_context=httpx.create_ssl_context(trust_env=False),
+            ssl_context=ssl_context or httpx.create_ssl_context(trust_env=False),
             max_connections=None,
             max_keepalive_connections=20,  # unlimited keep-alive costs seconds of CPU at the streams' end
             keepalive_expiry=30.0,
@@ -108,7 +114,7 @@ class StampedTransport(httpx.AsyncBaseTransport):
             extensions={**request.extensions, "trace": timings.trace, "streamnb.timings": timings},
         )
         request.extensions["streamnb.timings"] = timings  # so that a failed request tells how far it came
-        with _as_httpx(request):
+        with _as_httpx(request), unlogged():
             reply = await self._pool.handle_async_request(core)
         network: StampedStream = reply.extensions["network_stream"]
         info = network.get_extra_info("streamnb.read")
@@ -158,22 +164,28 @@ class _Pump:
         self._parts: list[bytes] = []
         self._t_ns = 0
         self._wire = 0
-        self._counted = -1
         self._n = 0
 
     def flush(self) -> None:
-        info = self._network.get_extra_info("streamnb.read")
-        if info is not None and info.index != self._counted:
-            self._counted = info.index
-            self._wire += info.n_bytes
         if self._parts:
             data = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
-            self.queue.put_nowait(Read(self._n, self._t_ns, self._wire, data))
-            self._n += 1
-            self._wire = 0
+            self._put(self._t_ns, data)
             self._parts = []
             if self.queue.qsize() >= _QUEUE_READS:
                 self._room.clear()
+
+    def end(self) -> None:
+        """What came last; reads that brought no body any more (the end mark) are one empty item."""
+        self.flush()
+        info = self._network.get_extra_info("streamnb.read")
+        if info.n_bytes > self._wire:
+            self._put(info.t_ns, b"")
+
+    def _put(self, t_ns: int, data: bytes) -> None:
+        n_bytes = self._network.get_extra_info("streamnb.read").n_bytes
+        self.queue.put_nowait(Read(self._n, t_ns, n_bytes - self._wire, data))
+        self._n += 1
+        self._wire = n_bytes
 
     def taken(self) -> None:
         if self.queue.qsize() < _QUEUE_READS // 2:
@@ -183,16 +195,17 @@ class _Pump:
         self._network.on_drained = self.flush
         end: BaseException | None = None
         try:
-            async for part in reply.aiter_stream():
-                self._parts.append(part)
-                self._t_ns = self._network.get_extra_info("streamnb.read").t_ns
-                if not self._room.is_set():
-                    await self._room.wait()
+            with unlogged():
+                async for part in reply.aiter_stream():
+                    self._parts.append(part)
+                    self._t_ns = self._network.get_extra_info("streamnb.read").t_ns
+                    if not self._room.is_set():
+                        await self._room.wait()
         except _CORE_ERRORS as error:
             end = error  # handed to the consumer, who raises it
         finally:
             self._network.on_drained = None
-            self.flush()
+            self.end()
             self.queue.put_nowait(end)
 
 

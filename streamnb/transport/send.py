@@ -9,7 +9,7 @@ import contextlib
 import dataclasses
 import json
 import math
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
@@ -20,12 +20,13 @@ from streamnb.errors import TransportError, UsageError
 from streamnb.events import Outcome
 from streamnb.providers import Call, Provider, ReplyHead
 from streamnb.providers._base import is_loopback
-from streamnb.redaction import Secret
+from streamnb.redaction import Secret, redact_url
 from streamnb.transport.decoding import Decoder
 from streamnb.transport.keys import Keyring
 from streamnb.transport.pool import Read, StampedTransport, Timings, framing
 
 USER_AGENT: Final = f"streamnb/{__version__}"
+_AGAIN: Final = "What arrived is kept; run it again."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,7 +57,8 @@ def prepare(provider: Provider, call: Call, keys: Keyring, *, allow_http: bool =
     url = provider.base_url + call.path
     parts = urlsplit(url)
     if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise UsageError(f"{provider.name}: the base URL {provider.base_url!r} is not an http(s) address.")
+        shown = redact_url(provider.base_url)
+        raise UsageError(f"{provider.name}: the base URL {shown!r} is not an http(s) address.")
     headers = {
         "Accept": "text/event-stream, application/json;q=0.9, */*;q=0.8" if call.stream else "application/json",
         "Accept-Encoding": "identity",  # gzip buffers, and buffers lie about time
@@ -74,7 +76,7 @@ def prepare(provider: Provider, call: Call, keys: Keyring, *, allow_http: bool =
     content = None
     if call.body is not None:
         headers["Content-Type"] = "application/json"
-        content = _json(call.body)
+        content = _json(provider, call.body)
     request = httpx.Request(call.method, url, headers=headers, content=content)
     if query:
         request.url = request.url.copy_merge_params(query)
@@ -95,11 +97,13 @@ def _resolve(fields: Any, keys: Keyring, into: dict[str, str]) -> bool:
     return found
 
 
-def _json(body: Any) -> bytes:
+def _json(provider: Provider, body: Any) -> bytes:
     try:
         return json.dumps(body, ensure_ascii=False).encode()
     except UnicodeEncodeError:  # a lone surrogate in the prompt: only its escape can be sent
         return json.dumps(body).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise UsageError(f"{provider.name}: the request's body is no JSON ({error}); look at the parameters.") from None
 
 
 @contextlib.asynccontextmanager
@@ -113,22 +117,23 @@ async def exchange(
     request.extensions.update({"timeout": {"connect": connect_s}, "streamnb.on_t0": on_t0})
     response = await transport.handle_async_request(request)
     reads = response.extensions["streamnb.reads"]
+    decoded = _decoded(reads, Decoder(response.headers.get("content-encoding", "")))
     try:
         headers = [(key.decode("latin-1"), value.decode("latin-1")) for key, value in response.headers.raw]
-        decoder = Decoder(response.headers.get("content-encoding", ""))
         yield Exchange(
             ReplyHead(response.status_code, {key.lower(): value for key, value in headers}),
             headers,
             framing(response),
             response.extensions["streamnb.timings"],
-            _decoded(reads, decoder),
+            decoded,
         )
     finally:
+        await decoded.aclose()
         await reads.aclose()
         await response.aclose()
 
 
-async def _decoded(reads: AsyncIterator[Read], decoder: Decoder) -> AsyncIterator[Read]:
+async def _decoded(reads: AsyncIterator[Read], decoder: Decoder) -> AsyncGenerator[Read, None]:
     async for read in reads:
         yield dataclasses.replace(read, data=decoder.decode(read.data))
     decoder.close()
@@ -147,5 +152,5 @@ def classify(error: BaseException, host: str) -> tuple[Outcome, str]:
     if isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout)):
         return Outcome.CONNECT_ERROR, f"no connection to {host}: {error}. Check the base URL and the network."
     if isinstance(error, (httpx.ReadError, httpx.WriteError)):
-        return Outcome.PROTOCOL_ERROR, f"the connection to {host} broke off: {error}."
-    return Outcome.PROTOCOL_ERROR, f"{host} broke the HTTP protocol: {error}."
+        return Outcome.PROTOCOL_ERROR, f"the connection to {host} broke off: {error}. {_AGAIN}"
+    return Outcome.PROTOCOL_ERROR, f"{host} broke the HTTP protocol: {str(error).rstrip('.')}. {_AGAIN}"

@@ -21,8 +21,10 @@ class Frame:
         value: the JSON value (JSON Lines, prefix lines, whole JSON body); None when there is none or it is malformed.
         line: 1-based line number (JSON Lines, prefix lines), else None.
         raw: the bytes it was made of, line ends included for SSE, without the line end for JSON Lines.
-        flags: of `continued implicit no_data unterminated lossy repaired malformed comment`, and for JSON
-            the error or oddity by name (`invalid_json`, `truncated`, `limit`, `no_final_newline`, ...).
+        flags: of `continued implicit no_data unterminated lossy repaired malformed comment`, and for JSON the error
+            (`invalid_json invalid_utf8 truncated limit`), the oddity (`no_final_newline ambiguous_scalar
+            lone_surrogate duplicate_keys`) or what was sent instead (`looks_like_sse looks_like_json_array
+            looks_like_json_seq`) by name.
     """
 
     data: str

@@ -1,0 +1,242 @@
+"""The whole way in a real kernel: magic, panel, tables, errors, interrupt, stop, sudden death."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import time
+from pathlib import Path
+
+import nbclient
+import nbformat
+import pytest
+from kernels import HANG_S, Cell, Kernel, kernel, shown_text
+
+import streamnb
+from streamnb import shelf
+
+FAST = "--pace ttft=0.01 --pace gap=0.001"
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    with kernel(tmp_path_factory.mktemp("recordings")) as running:
+        assert running.run("%load_ext streamnb\nimport streamnb").ok
+        yield running
+
+
+def mimetypes(cell: Cell, kind: str) -> list[set[str]]:
+    return [set(content["data"]) for content in cell.contents(kind)]
+
+
+def test_a_headless_cell_displays_one_static_bundle_and_keeps_the_run(lab: Kernel) -> None:
+    cell = lab.run(f"%%chatstream demo -o answer {FAST}\nWhy do rivers meander?")
+    assert cell.ok, cell.errors
+    assert mimetypes(cell, "display_data") == [{"text/html", "text/plain"}]
+    assert cell.contents("update_display_data", "comm_open") == []
+    assert lab.value("answer.outcome.value, answer.text == '' , len(answer.events) > 60") == "('complete', False, True)"
+
+
+def test_a_cell_with_a_front_end_shows_a_panel_that_becomes_static(lab: Kernel) -> None:
+    cell = lab.run(f"%%chatstream demo -o answer {FAST}\nWhy?", headless=False)
+    assert cell.ok, cell.errors
+    assert mimetypes(cell, "display_data") == [{"application/vnd.jupyter.widget-view+json"}]
+    assert mimetypes(cell, "update_display_data")[-1] == {"text/html", "text/plain"}
+    bundle = cell.contents("update_display_data")[-1]["data"]["text/plain"]
+    assert lab.value("answer.text in " + repr(bundle)) == "True"
+
+
+def test_typebot_streams_through_the_magic_on_the_simulator(lab: Kernel) -> None:
+    cell = lab.run(f"%%chatstream typebot --sim -o bot --typebot two-streams {FAST} --pace tokens=5\nWhere is it?")
+    assert cell.ok, cell.errors
+    expected = ["startChat", "continueChat", "streamMessage", "continueChat", "streamMessage", "continueChat"]
+    assert lab.value("list(bot.calls['name'])") == str(expected)
+    assert lab.value("len(bot.messages) > 0 and bot.outcome.value") == "complete"
+
+
+def test_stamps_are_never_before_the_send_times_of_the_simulator(lab: Kernel) -> None:
+    assert lab.run(f"%%chatstream demo -o late {FAST} --pace tokens=200\nHi").ok
+    lateness = "(late.chunks['t_ns'] - late.chunks['server_t_ns']).dropna()"
+    assert lab.value(f"len({lateness}) >= 100 and bool(({lateness} >= 0).all())") == "True"
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    ["{} {x} {{y}}", "$x $HOME", "don't;", "quotes ' \" ''' \"\"\"", "\\n \\u0041 \\", "  two\n\n lines \n", "%time ?x", "é🌊"],
+)
+def test_the_prompt_goes_out_byte_exact(lab: Kernel, prompt: str) -> None:
+    assert lab.run("x = 'interpolated'").ok
+    cell = lab.run(f"%%chatstream demo -o answer {FAST} --pace tokens=1\n{prompt}")
+    assert cell.ok, cell.errors
+    assert lab.value("__import__('json').dumps(answer.prompt.text)") == json.dumps(prompt.removesuffix("\n"))
+    sent = Path(lab.value("answer.path")).read_bytes()
+    call = next(line for line in map(json.loads, sent.splitlines()) if line["t"] == "call")
+    assert call["body"]["messages"][0]["content"] == prompt.removesuffix("\n")
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("demmo", "Did you mean demo?"),
+        ("", "name a target first"),
+        ("openai_chat --modle x", "Did you mean --model"),
+        ("openai_chat --model x --auth bearrer", "Did you mean bearer?"),
+        ("demo --display sideways", "sideways"),
+        ("demo --timeout soon", "seconds above 0"),
+        ("demo 'unclosed", "close every quote"),
+        ("demo -o not-a-name", "variable name"),
+        ("openai_chat", "needs a model"),
+        ("openai_chat --model x", "--sim"),
+        ("openai_chat --model x --base-url ftp://example.org", "not an http(s) address"),
+        ("typebot", "--typebot PUBLIC_ID"),
+        ("openai_chat --model x --scenario stall", "add --sim"),
+        ("demo --scenario stal", "Did you mean stall?"),
+    ],
+)
+def test_misuse_is_one_line_that_fails_the_cell(lab: Kernel, line: str, words: str) -> None:
+    before = lab.value("len(streamnb.runs())") if "scenario stal" not in line else None
+    cell = lab.run(f"%%chatstream {line}\nHi")
+    assert not cell.ok
+    (error,) = cell.errors
+    assert words in error
+    assert "\n" not in error
+    assert "Traceback" not in error
+    if before is not None:
+        assert lab.value("len(streamnb.runs())") == before
+
+
+def test_a_key_on_the_line_is_refused_and_not_repeated(lab: Kernel) -> None:
+    key = "sk-proj-" + "a1B2c3D4" * 5
+    cell = lab.run(f"%%chatstream demo --param api_key={key}\nHi")
+    assert not cell.ok
+    assert key not in json.dumps(cell.messages, default=str).replace(f"--param api_key={key}", "")
+
+
+def test_help_and_line_commands_answer(lab: Kernel) -> None:
+    page = lab.run("%chatstream?")
+    assert "--timeout-idle" in json.dumps(page.reply["payload"])
+    assert "openai_chat" in json.dumps(lab.run("%chatstream providers").contents("execute_result"))
+    assert lab.run(f"%%chatstream demo {FAST} --pace tokens=1\nHi").ok
+    assert "ttft_s" in json.dumps(lab.run("%chatstream runs").contents("execute_result"))
+    assert "complete" in json.dumps(lab.run("%chatstream last").contents("execute_result"))
+
+
+def test_unloading_takes_back_what_loading_added(lab: Kernel) -> None:
+    count = "len([c for c in get_ipython().configurables if type(c).__name__ == 'ChatStream'])"
+    assert lab.run("%reload_ext streamnb\n%reload_ext streamnb").ok
+    assert lab.value(count) == "1"
+    assert lab.run("%unload_ext streamnb").ok
+    assert lab.value(count) == "0"
+    assert not lab.run("%%chatstream demo\nHi").ok
+    assert lab.run("%load_ext streamnb").ok
+
+
+def test_an_api_error_is_one_line_and_fails_nbclient(tmp_path: Path) -> None:
+    cells = ["%load_ext streamnb", f"%%chatstream demo --scenario http-429 --no-record {FAST}\nHi"]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    with pytest.raises(nbclient.exceptions.CellExecutionError, match="answered 429"):
+        nbclient.NotebookClient(notebook, timeout=HANG_S, kernel_name="python3").execute()
+    (error,) = [output for output in notebook.cells[1].outputs if output.output_type == "error"]
+    assert len(error["traceback"]) == 1
+
+
+def test_an_interrupt_keeps_what_arrived_and_stops_the_cells_behind(lab: Kernel) -> None:
+    simulator = lab.value("__import__('streamnb.companions').companions.simulator_url()")
+    parent = lab.send("%%chatstream demo -o cut --scenario ping --pace ttft=0.01\nHi", headless=False)
+    behind = lab.send("never = 'ran'")
+    lab.collect(parent, until=lambda messages: shown_text(messages) != "")
+    lab.manager.interrupt_kernel()
+    messages = lab.collect(parent)
+    cell = Cell(lab.reply(parent), messages)
+    assert not cell.ok
+    assert cell.reply["ename"] == "ChatStreamInterrupt"
+    (error,) = cell.errors
+    assert "\n" not in error
+    assert lab.reply(behind)["status"] == "aborted"
+    lab.collect(behind)
+    assert lab.value("cut.outcome.value, cut.text != '', 'never' in globals()") == "('interrupted', True, False)"
+    again = lab.run(f"%%chatstream demo -o again {FAST}\nHi")
+    assert again.ok, again.errors
+    assert lab.value("__import__('streamnb.companions').companions.simulator_url()") == simulator
+
+
+def test_stop_in_the_panel_ends_the_busy_cell_normally(lab: Kernel) -> None:
+    parent = lab.send("%%chatstream demo -o stopped --scenario ping --pace ttft=0.01\nHi", headless=False)
+    messages = lab.collect(parent, until=lambda messages: shown_text(messages) != "")
+    comm = next(message["content"]["comm_id"] for message in messages if message["msg_type"] == "comm_open")
+    for opened in (message["content"] for message in messages if message["msg_type"] == "comm_open"):
+        if "_esm" in json.dumps(opened["data"].get("state", {})) or "_anywidget_id" in opened["data"].get("state", {}):
+            comm = opened["comm_id"]
+    data = {"method": "custom", "content": {"k": "stop"}}
+    lab.client.shell_channel.send(lab.client.session.msg("comm_msg", {"comm_id": comm, "data": data}))
+    lab.collect(parent)
+    assert lab.reply(parent)["status"] == "ok"
+    assert lab.value("stopped.outcome.value, stopped.text != ''") == "('stopped', True)"
+
+
+def test_heavy_modules_stay_unloaded_until_a_run(tmp_path: Path) -> None:
+    with kernel(tmp_path) as fresh:
+        loaded = "[m for m in ('pandas', 'httpx', 'starlette') if m in __import__('sys').modules]"
+        assert fresh.run("%load_ext streamnb\nimport streamnb").ok
+        assert fresh.value(loaded) == "[]"
+        # ipykernel itself imports no ipywidgets; neither do we before a panel is needed
+        assert fresh.value("'ipywidgets' in __import__('sys').modules or 'anywidget' in __import__('sys').modules") == "False"
+
+
+def test_a_key_is_in_no_output_of_a_notebook(tmp_path: Path) -> None:
+    key = "sk-test-" + "Zq9" * 8
+    with kernel(tmp_path, OPENAI_API_KEY=key) as fresh:
+        assert fresh.run("%load_ext streamnb\nfrom streamnb import companions").ok
+        assert fresh.run("base = companions.simulator_url() + '/~scenario=echo-auth,ttft=0,gap=0/v1'").ok
+        line = "%%chatstream openai_chat -o answer --model m --base-url {base}\nHi"
+        base = fresh.value("base")
+        for headless in (True, False):
+            cell = fresh.run(line.replace("{base}", base), headless=headless)
+            assert cell.ok, cell.errors
+            assert key not in json.dumps(cell.messages, default=str)
+        assert "***" in fresh.value("answer.text")
+        everything = fresh.run("print(answer.raw, answer.calls.to_json(), answer.frames.to_json(), repr(answer))")
+        assert key not in json.dumps(everything.messages, default=str)
+    assert all(key.encode() not in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+
+
+def crash(recordings: Path, seed: int) -> None:
+    """Kill a kernel at a random moment of a run and compare what was on screen with what is on disk."""
+    rng = random.Random(seed)
+    with kernel(recordings) as victim:
+        assert victim.run("%load_ext streamnb").ok
+        before = set(recordings.rglob("*.jsonl"))
+        parent = victim.send("%%chatstream demo --pace ttft=0.05 --pace gap=0.01 --pace tokens=400\nHi", headless=False)
+        seen = victim.collect(parent, until=lambda messages: shown_text(messages) != "")
+        moment = time.monotonic() + rng.uniform(0.0, 1.5)
+        seen += victim.collect(parent, until=lambda _: time.monotonic() > moment)
+        seen += victim.kill()
+    (path,) = set(recordings.rglob("*.jsonl")) - before
+    run = streamnb.open(path)
+    assert run.outcome == "crashed"
+    assert [one.outcome for one in shelf.listing(recordings) if one.path == path] == ["crashed"]
+    assert shown_text(seen) != ""
+    assert run.text.startswith(shown_text(seen))
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_a_killed_kernel_loses_nothing_it_has_shown(tmp_path: Path, seed: int) -> None:
+    crash(tmp_path, seed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(2, 20))
+def test_a_killed_kernel_loses_nothing_it_has_shown_at_more_moments(tmp_path: Path, seed: int) -> None:
+    crash(tmp_path, seed)
+
+
+@pytest.mark.local_model
+def test_a_real_model_streams_into_a_cell(tmp_path: Path) -> None:
+    pytest.importorskip("llama_cpp", reason="needs the extra `local`")
+    with kernel(tmp_path) as fresh:
+        assert fresh.run("%load_ext streamnb").ok
+        cell = fresh.run("%%chatstream local -o answer --param max_tokens=24\nName three rivers.")
+        assert cell.ok, cell.errors
+        assert fresh.value("answer.ok, len(answer.text) > 0, bool(answer.summary['ttft_s'].item() > 0)") == "(True, True, True)"
+        print(fresh.value("answer.summary.T.to_string()"), os.linesep)

@@ -1,0 +1,100 @@
+"""The magic line, without IPython."""
+
+from __future__ import annotations
+
+import pytest
+
+from streamnb.errors import UsageError
+from streamnb.options import build_parser, help_text, json_value, parse_line, refuse_keys
+from streamnb.providers import load, names
+from streamnb.settings import PROFILES
+
+
+def test_options_become_the_keywords_of_stream() -> None:
+    line = (
+        "openai_chat --model m-1 --system 'be brief' -o answer --base-url http://127.0.0.1:1/v1 --key-env MY_KEY "
+        "--param temperature=0 --param stop='[\"a\"]' --param user=me --timeout 3 --no-record --sim --pace gap=0.5"
+    )
+    assert parse_line(line) == (
+        "openai_chat",
+        {
+            "model": "m-1",
+            "system": "be brief",
+            "output": "answer",
+            "base_url": "http://127.0.0.1:1/v1",
+            "key_env": "MY_KEY",
+            "params": {"temperature": 0, "stop": ["a"], "user": "me"},
+            "timeout": 3.0,
+            "record": False,
+            "sim": True,
+            "pace": {"gap": 0.5},
+        },
+    )
+
+
+def test_a_target_brings_the_options_of_its_provider() -> None:
+    target, keywords = parse_line("typebot --typebot bot --session-id s --no-continue --prefilled '{\"a\": 1}'")
+    assert target == "typebot"
+    assert keywords == {"typebot": "bot", "session_id": "s", "no_continue": True, "prefilled": {"a": 1}}
+    with pytest.raises(UsageError, match=r"demo has no option --session-id\."):
+        parse_line("demo --session-id s")
+
+
+@pytest.mark.parametrize("target", [*names(), *PROFILES])
+def test_every_option_of_every_provider_has_a_flag_with_help(target: str) -> None:
+    page = build_parser(target).format_help()
+    provider = load(PROFILES[target].provider if target in PROFILES else target)
+    for option in provider.options:
+        assert "--" + option.name.replace("_", "-") in page
+        assert option.help
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("", "name a target first"),
+        ("--model x", "name a target first"),
+        ("dem", "Did you mean demo"),
+        ("demo --sytem x", "Did you mean --system"),
+        ("demo Why do rivers", "prompt goes below the line"),
+        ("demo --param novalue", "wants NAME=VALUE"),
+        ("demo --param =1", "wants NAME=VALUE"),
+        ("demo --model", "expected one argument"),
+        ("demo --timeout 0", "seconds above 0"),
+        ("demo --timeout-idle x", "seconds above 0"),
+        ("demo -o 1x", "variable name"),
+        ("demo --display wide", "invalid choice"),
+        ("demo --mod x", "no option --mod"),
+        ('demo "', "close every quote"),
+    ],
+)
+def test_what_does_not_fit_is_said_in_one_line(line: str, words: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse_line(line)
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("word", ["sk-proj-" + "aB3" * 10, "api_key=sk-ant-" + "aB3" * 12, "--key-env=ghp_" + "a1B2" * 9])
+def test_a_key_in_the_open_is_refused_and_not_repeated(word: str) -> None:
+    with pytest.raises(UsageError, match="--key-env NAME") as caught:
+        refuse_keys(["demo", word])
+    assert word not in str(caught.value)
+    assert word.rpartition("=")[2] not in str(caught.value)
+
+
+def test_ordinary_words_are_no_keys() -> None:
+    refuse_keys(["demo", "--model", "gpt-4o-mini-2024-07-18", "--session-id", "cm9x2ab7q0001", "stop=[1]", "k="])
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("1", 1), ("true", True), ("[1]", [1]), ('"1"', "1"), ("plain", "plain"), ("{bad", "{bad")]
+)
+def test_a_value_is_json_if_it_parses(text: str, value: object) -> None:
+    assert json_value(text) == value
+
+
+def test_the_help_names_every_common_option_and_profile() -> None:
+    page = help_text()
+    for word in (*PROFILES, "--timeout-idle", "--no-record", "%chatstream providers", "%config ChatStream"):
+        assert word in page

@@ -1,0 +1,65 @@
+"""README and CONTRIBUTING tell the truth: their tables are the code's, their blocks run, their links exist."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from streamnb import analysis, tables
+from streamnb.events import Outcome
+from streamnb.providers import load, names
+from streamnb.settings import PROFILES
+
+ROOT = Path(__file__).resolve().parents[1]
+README = ROOT / "README.md"
+SHOWN = ("runs", "events", "chunks", "calls", "citations", "frames", "gaps", "stalls", "recordings")
+
+
+def generated(name: str) -> str:
+    if name == "tables":
+        return "\n".join(f"### `{table}`\n\n{tables.columns_markdown(table)}\n" for table in SHOWN)
+    rows = "\n".join(f"| `{measure}` | {formula} |" for measure, formula in analysis.FORMULAS.items())
+    return f"| measure | formula |\n|---|---|\n{rows}\n"
+
+
+@pytest.mark.parametrize("name", ["tables", "formulas"])
+def test_the_tables_of_the_readme_are_those_of_the_code(name: str, bless: bool) -> None:
+    text = README.read_text()
+    pattern = re.compile(rf"(<!-- {name}: [^\n]*-->\n)(.*?)(<!-- /{name} -->)", re.DOTALL)
+    assert len(pattern.findall(text)) == 1
+    if bless:
+        README.write_text(pattern.sub(lambda match: f"{match[1]}\n{generated(name)}\n{match[3]}", text))
+    else:
+        assert pattern.search(text)[2].strip() == generated(name).strip()
+
+
+@pytest.mark.parametrize("block", re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL))
+def test_the_blocks_of_the_readme_run(block: str) -> None:
+    done = subprocess.run([sys.executable, "-W", "error", "-c", block], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
+
+
+def test_the_readme_names_every_target_and_every_outcome() -> None:
+    text = README.read_text()
+    for word in (*names(), *PROFILES, *(outcome.value for outcome in Outcome)):
+        assert f"`{word}`" in text
+    for name in names():
+        assert f"`{load(name).key_env}`" in text
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
+def test_every_file_a_page_shows_exists(page: str) -> None:
+    found = re.findall(r'(?:src|srcset)="([^"]+)"|\]\((?!https?:)([^)#]+)\)', (ROOT / page).read_text())
+    for path in (one or other for one, other in found):
+        assert (ROOT / path).is_file(), path
+
+
+def test_the_readme_prints_the_two_commands_that_ci_runs() -> None:
+    ci = (ROOT / ".ci" / "run").read_text()
+    for command in re.findall(r"```console\n(.*?)\n```", README.read_text(), re.DOTALL):
+        assert command in ci
