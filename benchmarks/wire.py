@@ -65,9 +65,8 @@ def main() -> None:
     """Print the conditions, then one line per way of cutting the stream."""
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 7
     versions = f"Python {platform.python_version()}, httpx-sse {importlib.metadata.version('httpx-sse')}"
-    print(
-        f"{versions}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, {len(EVENT)}-byte events, median of {rounds} interleaved rounds of {EVENTS}"
-    )
+    machine = f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
+    print(f"{versions}, {machine}, {len(EVENT)}-byte events, median of {rounds} interleaved rounds of {EVENTS}")
     body = EVENT * EVENTS
     for cut, size in CUTS.items():
         times = measure([body[n : n + size] for n in range(0, len(body), size)], rounds)

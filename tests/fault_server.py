@@ -84,9 +84,19 @@ class Wire:
         await gone
 
     async def obey(self) -> None:
-        """Send what the test tells, piece by piece, until it tells None."""
-        while (piece := await self.server.told.get()) is not None:
-            await self.send(piece)
+        """Send what the test tells, piece by piece, until it tells None or the client has gone."""
+        gone = asyncio.ensure_future(self.gone())
+        while not gone.done():
+            told = asyncio.ensure_future(self.server.told.get())
+            await asyncio.wait({gone, told}, return_when=asyncio.FIRST_COMPLETED)
+            if not told.done():
+                told.cancel()
+                break
+            if told.result() is None:
+                gone.cancel()
+                return
+            await self.send(told.result())
+        await gone
 
     async def next_request(self) -> bool:
         """Read one request whole; False when the client has closed instead."""

@@ -6,11 +6,11 @@ import statistics
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from record_builder import S, delta, events_of, read, reasoning, usage
 
-from streamnb.analysis import FORMULAS, gaps, stalls
+from streamnb.analysis import gaps, stalls
 from streamnb.errors import UsageError
 from streamnb.events import Event
 from streamnb.tables import COLUMNS
@@ -232,6 +232,7 @@ def test_gaps_and_stalls_keep_their_columns_and_dtypes(events, until_s):
     pd.testing.assert_frame_equal(events, before)
 
 
+@settings(deadline=None, max_examples=60)
 @given(st.lists(st.integers(1, 10_000), min_size=1, max_size=30))
 def test_a_stall_is_what_the_formula_says(millis):
     times = np.cumsum([0, *millis]) / 1000
@@ -241,8 +242,3 @@ def test_a_stall_is_what_the_formula_says(millis):
         others = gap_s[:n] + gap_s[n + 1 :]
         limit = max(5 * statistics.median(others), 1) if others else 1
         assert (n in found) == (one > limit)
-
-
-def test_the_formulas_stand_in_the_docstrings():
-    for function, name in ((gaps, "gap_s"), (stalls, "stall")):
-        assert f"{name} = {FORMULAS[name]}" in " ".join(function.__doc__.split())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import time
 from pathlib import Path
@@ -63,7 +62,16 @@ def test_stamps_are_never_before_the_send_times_of_the_simulator(lab: Kernel) ->
 
 @pytest.mark.parametrize(
     "prompt",
-    ["{} {x} {{y}}", "$x $HOME", "don't;", "quotes ' \" ''' \"\"\"", "\\n \\u0041 \\", "  two\n\n lines \n", "%time ?x", "é🌊"],
+    [
+        "{} {x} {{y}}",
+        "$x $HOME",
+        "don't;",
+        "quotes ' \" ''' \"\"\"",
+        "\\n \\u0041 \\",
+        "  two\n\n lines \n",
+        "%time ?x",
+        "é🌊",
+    ],
 )
 def test_the_prompt_goes_out_byte_exact(lab: Kernel, prompt: str) -> None:
     assert lab.run("x = 'interpolated'").ok
@@ -118,7 +126,7 @@ def test_help_and_line_commands_answer(lab: Kernel) -> None:
     assert "--timeout-idle" in json.dumps(page.reply["payload"])
     assert "openai_chat" in json.dumps(lab.run("%chatstream providers").contents("execute_result"))
     assert lab.run(f"%%chatstream demo {FAST} --pace tokens=1\nHi").ok
-    assert "ttft_s" in json.dumps(lab.run("%chatstream runs").contents("execute_result"))
+    assert "openai_chat" in json.dumps(lab.run("%chatstream runs").contents("execute_result"))
     assert "complete" in json.dumps(lab.run("%chatstream last").contents("execute_result"))
 
 
@@ -181,7 +189,10 @@ def test_heavy_modules_stay_unloaded_until_a_run(tmp_path: Path) -> None:
         assert fresh.run("%load_ext streamnb\nimport streamnb").ok
         assert fresh.value(loaded) == "[]"
         # ipykernel itself imports no ipywidgets; neither do we before a panel is needed
-        assert fresh.value("'ipywidgets' in __import__('sys').modules or 'anywidget' in __import__('sys').modules") == "False"
+        assert (
+            fresh.value("'ipywidgets' in __import__('sys').modules or 'anywidget' in __import__('sys').modules")
+            == "False"
+        )
 
 
 def test_a_key_is_in_no_output_of_a_notebook(tmp_path: Path) -> None:
@@ -232,11 +243,12 @@ def test_a_killed_kernel_loses_nothing_it_has_shown_at_more_moments(tmp_path: Pa
 
 
 @pytest.mark.local_model
-def test_a_real_model_streams_into_a_cell(tmp_path: Path) -> None:
+def test_a_real_model_streams_into_a_cell(tmp_path: Path, record_property) -> None:
     pytest.importorskip("llama_cpp", reason="needs the extra `local`")
     with kernel(tmp_path) as fresh:
         assert fresh.run("%load_ext streamnb").ok
         cell = fresh.run("%%chatstream local -o answer --param max_tokens=24\nName three rivers.")
         assert cell.ok, cell.errors
-        assert fresh.value("answer.ok, len(answer.text) > 0, bool(answer.summary['ttft_s'].item() > 0)") == "(True, True, True)"
-        print(fresh.value("answer.summary.T.to_string()"), os.linesep)
+        assert fresh.value("answer.ok, len(answer.text) > 0") == "(True, True)"
+        assert float(fresh.value("answer.summary['ttft_s'].item()")) > 0
+        record_property("summary", fresh.value("answer.summary.T.to_string()"))

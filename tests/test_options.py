@@ -75,7 +75,9 @@ def test_what_does_not_fit_is_said_in_one_line(line: str, words: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("word", ["sk-proj-" + "aB3" * 10, "api_key=sk-ant-" + "aB3" * 12, "--key-env=ghp_" + "a1B2" * 9])
+@pytest.mark.parametrize(
+    "word", ["sk-proj-" + "aB3" * 10, "api_key=sk-ant-" + "aB3" * 12, "--key-env=ghp_" + "a1B2" * 9]
+)
 def test_a_key_in_the_open_is_refused_and_not_repeated(word: str) -> None:
     with pytest.raises(UsageError, match="--key-env NAME") as caught:
         refuse_keys(["demo", word])

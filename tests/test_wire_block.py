@@ -39,6 +39,10 @@ CASES = {
         b'data: {\n"a": ",}",}\n\n',
         [("message", '{\n"a": ",}"}', "continued repaired")],
     ),
+    "0.3 block after block": (
+        PRETTY + b"\n" + PRETTY + b'\ndata: {"b":\ndata: 2}\n\n',
+        [("message", '{\n  "a": 1\n}', "continued")] * 2 + [("message", '{"b":\n2}', "")],
+    ),
     "0.3 beyond repair": (b"data: {\noops\n}\n\n", [("message", "{\noops\n}", "continued malformed")]),
     "0.3 held, then a field": (b"data: {\n\ndata: x\n\n", [("message", "{", "malformed"), ("message", "x", "")]),
     "0.3 held, then an event": (b"data: [1\n\nevent: e\ndata: x\n\n", [("message", "[1", "malformed"), ("e", "x", "")]),

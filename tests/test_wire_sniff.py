@@ -115,6 +115,12 @@ def test_attributes_are_those_of_the_chosen_framer():
     assert copy.copy(sniffing).last_event_id == "4"
 
 
+@pytest.mark.parametrize("content_type", [None, "text/event-stream"])
+def test_typebot_as_sse_keeps_comments_in_their_place(content_type):
+    frames = drive(SniffFramer(typebot_auto("streamMessage", content_type)), [b": t_ns=1\ndata: x\n\n"])
+    assert [frame.event for frame in frames] == ["comment", "message"]
+
+
 def test_at_most_one_kibibyte_is_held_back_and_nothing_is_lost():
     sniffing = SniffFramer(lambda prefix, at_eof: None)
     assert sniffing.feed(b"x" * 1023) == []

@@ -66,6 +66,12 @@ def test_strict_keeps_the_bytes_of_the_block_that_the_end_cut_off():
     assert (framer.tail, framer.incomplete) == (b"data: b\ndat", True)
 
 
+def test_closing_twice_adds_nothing():
+    framer = SSEFramer()
+    assert len(drive(framer, [b"data: x\n\nda"])) == 1
+    assert (framer.close(), framer.incomplete, framer.skipped_bytes) == ([], False, 2)
+
+
 @pytest.mark.parametrize("data", [b"data: xxxxx\n\n", b": xxxxxxxxx\n", b"data: x\n: c\ndata: y\n", b"xxxxxxxxxxxx"])
 def test_a_block_beyond_the_limit_is_an_error_after_the_frames_before_it(data):
     for pieces in cuttings(b"data: ok\n\n" + data):

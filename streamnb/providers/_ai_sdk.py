@@ -99,7 +99,7 @@ def _error(value: str | dict[str, Any]) -> Event:
         except JSONError:
             return Event("error", value)
     if not isinstance(inner, dict):
-        return Event("error", str(value))
+        return Event("error", inner if isinstance(inner, str) else str(value))
     context = _str(inner, "context")
     text = _str(inner, "description") or error_event(inner).text
     return Event("error", text, name=context, data=inner)

@@ -20,7 +20,18 @@ class Seen:
         cut: the stream ended inside a JSON value or a character.
     """
 
-    __slots__ = ("_chars", "_counts", "_flags", "_last", "_messages", "_parts", "cut", "ended", "error", "finish_reason")
+    __slots__ = (
+        "_chars",
+        "_counts",
+        "_flags",
+        "_last",
+        "_messages",
+        "_parts",
+        "cut",
+        "ended",
+        "error",
+        "finish_reason",
+    )
 
     def __init__(self) -> None:
         self._counts: Counter[str] = Counter()

@@ -20,10 +20,10 @@ from streamnb.providers._base import (
     Provider,
     Reply,
     ReplyHead,
-    error_event,
     merge,
     parse,
 )
+from streamnb.providers._error_body import error_event, says_error
 from streamnb.providers._seen import Seen
 from streamnb.redaction import Secret
 from streamnb.wire import (
@@ -33,7 +33,7 @@ from streamnb.wire import (
     PrefixLineFramer,
     RawTextFramer,
     SniffFramer,
-    SSEFramer,
+    sse_or_json,
     typebot_auto,
 )
 
@@ -42,6 +42,8 @@ CONTINUE: Final = "continueChat"
 STREAM: Final = "streamMessage"
 STREAM_ACTIONS: Final = frozenset({"stream", "streamOpenAiChatCompletion"})
 MAX_WAIT_S: Final = 60.0
+_REPLY_FIELDS: Final = frozenset({"sessionId", "messages", "clientSideActions", "input", "logs", "progress"})
+_INLINE: Final = frozenset({"a", "inline-variable"})
 
 
 class Typebot(Provider):
@@ -54,6 +56,7 @@ class Typebot(Provider):
     base_url = "https://typebot.co"
     simulated: ClassVar[Mapping[str, Any]] = MappingProxyType({"typebot": "demo"})
     stream_name: ClassVar[str] = STREAM
+    plain_text: ClassVar[bool] = True
     options: ClassVar[tuple[Option, ...]] = (
         Option("typebot", "public id of the bot (the end of its share URL)"),
         Option("session_id", "go on in this session instead of starting one"),
@@ -74,25 +77,28 @@ class Typebot(Provider):
 
     def flow(self, prompt: Prompt) -> Generator[Call, Reply, None]:
         """startChat, then the prompt, then each stream and its text, until the bot waits for input."""
-        session = self.values["session_id"]
-        unsent = bool(prompt.text) or prompt.reply is not None
-        reply: Reply | None = None
-        over = False
+        session, message = self.values["session_id"], _message_of(prompt)
+        due: Event | None = None
+        delay_s = 0.0
         if session is None:
             reply = yield self._start()
-            if not reply.ok:
-                return
             session = _session(reply)
-        elif not unsent:
-            reply, over = yield from self._stream(session, {}, prompt)
-        while not over:
-            while not over and reply is not None and reply.ok and (actions := _actions(reply)):
-                reply, over = yield from self._act(session, actions, prompt)
-            if over or not unsent or (reply is not None and not reply.ok):
-                return
-            unsent = False
-            message = prompt.reply if prompt.reply is not None else {"type": "text", "text": prompt.text}
-            reply = yield self._continue(session, message)
+            due, delay_s = _due(reply)
+        elif message is None:
+            due = Event("action", name="stream")
+        while due is not None or message is not None:
+            if due is not None and due.name in STREAM_ACTIONS:
+                reply = yield self._stream(session, due, prompt, delay_s)
+                if self.values["no_continue"]:
+                    return
+                # The text goes into the bot's variable; the server then skips the bubble that would repeat it.
+                reply = yield self._continue(session, {"type": "text", "text": reply.text})
+            elif due is not None:
+                reply = yield self._continue(session, None, delay_s)
+            else:
+                reply = yield self._continue(session, message, delay_s)
+                message = None
+            due, delay_s = _due(reply)
 
     def _start(self) -> Call:
         typebot = self.values["typebot"]
@@ -116,39 +122,20 @@ class Typebot(Provider):
         path = f"{self.values['chat_prefix']}/sessions/{quote(session, safe='')}/continueChat"
         return Call(CONTINUE, path=path, body=body, delay_s=delay_s)
 
-    def _stream(
-        self, session: str, body: dict[str, Any], prompt: Prompt, delay_s: float = 0.0
-    ) -> Generator[Call, Reply, tuple[Reply | None, bool]]:
-        """The stream and its continueChat; returns the latter's reply and whether the run is over."""
+    def _stream(self, session: str, action: Event, prompt: Prompt, delay_s: float) -> Call:
+        data = action.data if isinstance(action.data, dict) else {}
+        legacy = data.get("streamOpenAiChatCompletion")
+        body = {"messages": legacy.get("messages", [])} if isinstance(legacy, dict) else {}
         path = f"{self.values['stream_prefix']}/sessions/{quote(session, safe='')}/streamMessage"
-        reply = yield Call(STREAM, path=path, body=merge(body, prompt.params), stream=True, delay_s=delay_s)
-        if not reply.ok or self.values["no_continue"]:
-            return reply, True
-        # The text goes into the bot's variable; the server then skips the bubble that would repeat it.
-        return (yield self._continue(session, {"type": "text", "text": reply.text})), False
-
-    def _act(
-        self, session: str, actions: list[Event], prompt: Prompt
-    ) -> Generator[Call, Reply, tuple[Reply | None, bool]]:
-        """Do what the bot asks a client to do, in order, up to the first action that gets a reply of its own."""
-        delay_s = 0.0
-        for action in actions:
-            data = action.data if isinstance(action.data, dict) else {}
-            if action.name in STREAM_ACTIONS:
-                legacy = data.get("streamOpenAiChatCompletion")
-                body = {"messages": legacy.get("messages", [])} if isinstance(legacy, dict) else {}
-                return (yield from self._stream(session, body, prompt, delay_s))
-            if action.name == "wait":
-                delay_s += _seconds(data)
-                if data.get("expectsDedicatedReply"):
-                    return (yield self._continue(session, None, delay_s)), False
-        return None, False
+        return Call(STREAM, path=path, body=merge(body, prompt.params), stream=True, delay_s=delay_s)
 
     def framer(self, call: Call, head: ReplyHead) -> Framer:
         """By the bytes: the endpoint names no Content-Type, and three generations of it are in use."""
+        if head.content_type == "text/html":  # a page, from a host that is no viewer: not an answer in raw text
+            return JSONBodyFramer(call.name)
         match self.values["framing"]:
             case "sse":
-                return SSEFramer(comment_frames=True)
+                return SniffFramer(sse_or_json(call.name, comment_frames=True))
             case "raw_text":
                 return RawTextFramer()
             case "prefix_lines":
@@ -172,8 +159,8 @@ class Typebot(Provider):
     def outcome(self, seen: Seen, ending: Ending) -> Outcome:
         """Without `d:` a stream is cut, unless it never had steps: the assistant block, raw text and SSE end at EOF."""
         outcome = super().outcome(seen, ending)
-        if outcome is Outcome.TRUNCATED and ending.cause is None and seen.text() and not seen.count("step"):
-            return Outcome.ENDED_UNVERIFIED if ending.framing == "close" else Outcome.COMPLETE
+        if outcome is Outcome.TRUNCATED and seen.text() and not seen.count("step") and not seen.cut:
+            return ending.at_eof
         return outcome
 
     def server_t_ns(self, frame: Frame) -> int | None:
@@ -195,6 +182,13 @@ def _prefix_or_json(name: str) -> Callable[[bytes, bool], Framer | None]:
     return decide
 
 
+def _message_of(prompt: Prompt) -> Any:
+    """What continueChat says for a prompt, None when there is nothing to say."""
+    if prompt.reply is not None:
+        return prompt.reply
+    return {"type": "text", "text": prompt.text} if prompt.text else None
+
+
 def _session(reply: Reply) -> str:
     for event in reply.events:
         if event.kind == "session" and event.id:
@@ -202,8 +196,21 @@ def _session(reply: Reply) -> str:
     raise ProtocolError("typebot answered startChat without a sessionId; check that the base URL is a Typebot viewer.")
 
 
-def _actions(reply: Reply) -> list[Event]:
-    return [event for event in reply.events if event.kind == "action"]
+def _due(reply: Reply) -> tuple[Event | None, float]:
+    """The first action that wants a call of its own, and the seconds to wait before the next call.
+
+    What else wants a reply (a script, a webhook) cannot be done here: an empty one lets the bot go on, and the prompt
+    is not mistaken for it.
+    """
+    delay_s = 0.0
+    for event in reply.events:
+        if event.kind != "action":
+            continue
+        if event.name == "wait":
+            delay_s += _seconds(event.data)
+        if event.name in STREAM_ACTIONS or event.data.get("expectsDedicatedReply") is True:
+            return event, delay_s
+    return None, delay_s
 
 
 def _seconds(data: Mapping[str, Any]) -> float:
@@ -216,11 +223,13 @@ def _reply(value: Any) -> Iterator[Event]:
     if not isinstance(value, dict):
         yield Event("unknown", data=value)
         return
-    if "messages" not in value and ("message" in value or "error" in value or "code" in value):
+    if "messages" not in value and (says_error(value) or "message" in value):
         # The viewer from 3.5.0 on says its errors with HTTP 200 and the status in the body.
         status = value.get("status")
         yield error_event(value, status if isinstance(status, int) else None)
         return
+    if value and not value.keys() & _REPLY_FIELDS:
+        yield Event("unknown", data=value)
     session = value.get("sessionId")
     if isinstance(session, str):
         yield Event("session", id=session, data={key: value[key] for key in ("resultId", "typebot") if key in value})
@@ -255,8 +264,11 @@ def _message(message: Mapping[str, Any]) -> Event:
 
 
 def _plain(node: Mapping[str, Any]) -> str:
+    """The text of a rich text node; blocks inside it (the items of a list) stand on lines of their own."""
     own = node.get("text")
-    return (own if isinstance(own, str) else "") + "".join(_plain(child) for child in _dicts(node, "children"))
+    children = _dicts(node, "children")
+    blocks = any("type" in child and child["type"] not in _INLINE for child in children)
+    return (own if isinstance(own, str) else "") + ("\n" if blocks else "").join(map(_plain, children))
 
 
 def _input(data: dict[str, Any]) -> Event:
@@ -269,4 +281,6 @@ def _input(data: dict[str, Any]) -> Event:
             if isinstance(item.get("id"), str):
                 answer["metadata"] = {"replyId": item["id"]}
             choices.append(Choice(label, Prompt(label, reply=answer)))
-    return Event("step", name=str(data.get("type", "input")), id=data.get("id"), data=data, choices=tuple(choices))
+    ident = data.get("id")
+    ident = ident if isinstance(ident, str) else None
+    return Event("step", name=str(data.get("type", "input")), id=ident, data=data, choices=tuple(choices))

@@ -16,6 +16,7 @@ from streamnb.tables.columns import COLUMNS, DOC, columns_markdown
 from streamnb.tables.typed import MISSING, build, is_count, moment, nullable, seconds, since, snapshot
 
 if TYPE_CHECKING:
+    from streamnb.providers import Provider
     from streamnb.recording import Record
     from streamnb.shelf import Recording
     from streamnb.wire.frame import Frame
@@ -30,6 +31,7 @@ __all__ = [
     "columns_markdown",
     "events",
     "frames",
+    "providers",
     "recordings",
     "run_row",
     "runs",
@@ -153,6 +155,16 @@ def recordings(found: Iterable[Recording]) -> pd.DataFrame:
     columns["started_at"] = [moment(row.started_ns) for row in rows]
     columns["path"] = [str(row.path) for row in rows]
     return build("recordings", columns)
+
+
+def providers(classes: Iterable[type[Provider]]) -> pd.DataFrame:
+    """One row per provider class."""
+    rows = list(classes)
+    columns: dict[str, list[Any]] = {
+        name: [getattr(row, name) for row in rows] for name in ("name", "title", "key_env", "key_required", "base_url")
+    }
+    flags = [" ".join("--" + option.name.replace("_", "-") for option in row.options) for row in rows]
+    return build("providers", columns | {"options": flags})
 
 
 def runs(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:

@@ -133,6 +133,14 @@ _DECLARED: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "n_bytes": ("int64", "size of the file"),
         "path": ("string", "where it lies"),
     },
+    "providers": {
+        "name": ("string", "what to type behind %%chatstream"),
+        "title": ("string", "what it speaks"),
+        "key_env": ("string", "environment variable that holds the key"),
+        "key_required": ("boolean", "whether nothing is sent without it (never needed with --sim)"),
+        "base_url": ("string", "where requests go unless --base-url says otherwise"),
+        "options": ("string", "its own options"),
+    },
     "stalls": {
         "run_id": _RUN_ID,
         "start_s": ("float64", "t0 to the last text before the silence (s)"),

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import threading
+import tracemalloc
+
+import pytest
+from record_builder import T0_NS, S, append, delta, events_of, read, record
+
+from streamnb import tables
+from streamnb.tables.typed import is_count
+
+
+def test_seconds_stay_exact_after_half_a_year_of_uptime():
+    made = record(read(0.25, delta()))
+    made.calls[0].t0_ns = 15_000_000 * S + 1
+    made.chunks.t_ns[0] = made.calls[0].t0_ns + 1
+    assert tables.events(made)["t_s"].tolist() == [1e-9]
+
+
+def test_the_reader_may_append_after_a_table_was_made():
+    made = record(read(1, delta("a")))
+    frames = [tables.events(made), tables.chunks(made), tables.citations(made)]
+    append(made, read(2, delta("b")))
+    assert [len(frame) for frame in frames] == [1, 1, 0]
+    assert len(tables.events(made)) == 2
+
+
+def test_changing_a_table_does_not_change_the_record():
+    made = record(read(1, delta("a")))
+    for make, column in ((tables.events, "chunk_seq"), (tables.chunks, "t_ns")):
+        frame = make(made)
+        frame.loc[0, column] = 77
+        assert make(made).loc[0, column] != 77
+
+
+def test_a_row_that_is_being_written_is_left_out():
+    made = record(read(1, delta("a")))
+    made.chunks.call.append(0)
+    made.chunks.t_ns.append(T0_NS + 2 * S)
+    made.events.chunk.append(0)
+    made.events.kind.append("delta")
+    assert len(tables.events(made)) == 1
+    assert len(tables.chunks(made)) == 1
+
+
+def test_tables_can_be_made_while_another_thread_reads():
+    made = record()
+    thread = threading.Thread(target=lambda: [append(made, read(n, delta("a"), delta("b"))) for n in range(3000)])
+    thread.start()  # a BufferError in it becomes a warning, and warnings are errors
+    while thread.is_alive():
+        events, chunks = tables.events(made), tables.chunks(made)
+        assert len(events) <= 2 * (len(chunks) + 1)
+        assert events["t_ns"].is_monotonic_increasing
+    thread.join()
+    assert len(tables.events(made)) == 6000
+
+
+def test_a_table_takes_bounded_memory_per_event():
+    made = record()
+    n = 200_000
+    for name, value in (("call", 0), ("t_ns", T0_NS), ("wire_bytes", 1), ("n_frames", 1), ("n_events", 1)):
+        getattr(made.chunks, name).extend([value] * n)
+    made.chunks.server_t_ns.extend([-1] * n)
+    made.chunks.data, made.chunks.stamp_source = [b"x"] * n, ["read"] * n
+    made.events.chunk.extend(range(n))
+    made.events.choice.extend([-1] * n)
+    for name, value in {"kind": "delta", "text": "a", "name": None, "id": None, "data": None, "flags": ""}.items():
+        setattr(made.events, name, [value] * n)
+    tracemalloc.start()
+    frame = tables.events(made)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(frame) == n
+    assert not frame["coalesced"].any()
+    assert peak < 400 * n
+
+
+def test_half_a_surrogate_pair_is_a_legal_delta():
+    frame = events_of(read(1, delta("\ud83d"), delta("\ude00")))
+    assert frame["text"].tolist() == ["\ud83d", "\ude00"]
+    assert str(frame["text"].dtype.storage) == "python"
+
+
+@pytest.mark.parametrize("value", [0, 1, 2**63 - 1])
+def test_a_count_is_a_whole_number_a_column_can_hold(value):
+    assert is_count(value)
+
+
+@pytest.mark.parametrize("value", [None, True, False, -1, 2**63, 1.0, "1", [1]])
+def test_anything_else_is_no_count(value):
+    assert not is_count(value)
