@@ -12,7 +12,7 @@ from http import HTTPStatus
 from typing import Final
 
 from streamnb.errors import LimitError, ProtocolError
-from streamnb.events import TEXT_KINDS, Event, Outcome, Prompt
+from streamnb.events import TEXT_KINDS, Event, Kind, Outcome, Prompt
 from streamnb.providers import Call, Ending, Provider, Reply, ReplyHead, Seen, _explain
 from streamnb.providers._error_body import error_event
 from streamnb.wire import Frame, Framer, JSONBodyFramer
@@ -67,7 +67,7 @@ class Reading:
         self.frames: list[Frame] = []
         self.kept: list[Event] = []
         self.n_bytes = 0
-        self._halves: dict[tuple[str, int | None], str] = {}
+        self._halves: dict[tuple[Kind, int | None], str] = {}
         self._over = False
         self._broken: str | None = None
         self.failed = head.status != HTTPStatus.OK if call.stream else head.status not in _SUCCESS
@@ -88,14 +88,7 @@ class Reading:
     def close(self) -> Step:
         """Say that no more bytes come."""
         step = self._step(self._framer.close())
-        left = tuple(
-            Event(kind, "\ufffd", choice, flags=frozenset({"lone_surrogate"}))  # type: ignore[arg-type]
-            for (kind, choice) in self._halves
-        )
-        self._halves.clear()
-        for event in left:
-            self.seen.fold(event)
-        return dataclasses.replace(step, events=step.events + left)
+        return dataclasses.replace(step, events=step.events + self._leftovers(None))
 
     def _step(self, frames: list[Frame]) -> Step:
         self.frames = frames
@@ -107,6 +100,8 @@ class Reading:
                 stamp = t_ns
                 continue
             for read in self._read(frame):
+                if read.kind == "end":
+                    events += self._leftovers(read.choice)
                 event = self._whole(read)
                 self.seen.fold(event)
                 events.append(event)
@@ -149,6 +144,15 @@ class Reading:
             return event
         return dataclasses.replace(event, text=whole, flags=event.flags | {"lone_surrogate"})
 
+    def _leftovers(self, choice: int | None) -> tuple[Event, ...]:
+        """The half pairs of an answer that is over (None: of all): their other half will not come."""
+        left = [key for key in self._halves if choice in (None, key[1])]
+        events = tuple(Event(kind, "\ufffd", index, flags=frozenset({"lone_surrogate"})) for kind, index in left)
+        for key, event in zip(left, events, strict=True):
+            del self._halves[key]
+            self.seen.fold(event)
+        return events
+
     def outcome(self, ending: Ending) -> Outcome:
         """How this reply ended."""
         if ending.cause in _LOCAL:
@@ -174,7 +178,7 @@ class Reading:
 
     def _is_stream(self) -> bool:
         """False for an empty body, an HTML page, a JSON body that says nothing: "200 OK" that is no stream."""
-        if self.seen.total > sum(map(self.seen.count, _SAY_NOTHING)):
+        if self.seen.cut or self.seen.total > sum(map(self.seen.count, _SAY_NOTHING)):
             return True
         return self.n_bytes > 0 and self.head.content_type == "text/event-stream" and not self.seen.count("unknown")
 

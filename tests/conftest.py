@@ -7,6 +7,14 @@ from pathlib import Path
 import pytest
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--bless",
+        action="store_true",
+        help="write tests/transcripts/**/*.events from what the code says now; then read them, line by line",
+    )
+
+
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
@@ -18,3 +26,9 @@ def recordings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path = tmp_path / "recordings"
     monkeypatch.setenv("STREAMNB_RECORDINGS", str(path))
     return path
+
+
+@pytest.fixture
+def bless(request: pytest.FixtureRequest) -> bool:
+    """Whether what is generated is to be written instead of compared."""
+    return bool(request.config.getoption("--bless"))

@@ -14,7 +14,7 @@ import ssl
 import struct
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 
 import trustme
 
@@ -69,34 +69,46 @@ class Wire:
         plain.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._writer.transport.abort()
 
+    def drop(self) -> None:
+        """Close now, whatever is still unsent."""
+        self._writer.transport.abort()
+
     async def gone(self) -> None:
         """Wait until the client has closed."""
         while await self._reader.read(65536):
             pass
         raise ConnectionResetError
 
+    async def until_gone(self, work: Coroutine[None, None, None]) -> None:
+        """Do something unless the client closes first."""
+        tasks = [asyncio.ensure_future(self.gone()), asyncio.ensure_future(work)]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            results = await asyncio.gather(*tasks, return_exceptions=True)
+        if any(isinstance(result, ConnectionError) for result in results):
+            raise ConnectionResetError
+
     async def repeat(self, block: bytes, every_s: float) -> None:
         """Send a block again and again until the client has gone."""
-        gone = asyncio.ensure_future(self.gone())
-        while not gone.done():
-            await self.send(block)
-            await asyncio.wait({gone}, timeout=every_s)
-        await gone
+
+        async def work() -> None:
+            while True:
+                await self.send(block)
+                await asyncio.sleep(every_s)
+
+        await self.until_gone(work())
 
     async def obey(self) -> None:
         """Send what the test tells, piece by piece, until it tells None or the client has gone."""
-        gone = asyncio.ensure_future(self.gone())
-        while not gone.done():
-            told = asyncio.ensure_future(self.server.told.get())
-            await asyncio.wait({gone, told}, return_when=asyncio.FIRST_COMPLETED)
-            if not told.done():
-                told.cancel()
-                break
-            if told.result() is None:
-                gone.cancel()
-                return
-            await self.send(told.result())
-        await gone
+
+        async def work() -> None:
+            while (piece := await self.server.told.get()) is not None:
+                await self.send(piece)
+
+        await self.until_gone(work())
 
     async def next_request(self) -> bool:
         """Read one request whole; False when the client has closed instead."""
@@ -154,36 +166,52 @@ class FaultServer:
             return self.left[count - 1]
 
     async def open(self) -> None:
-        server = await asyncio.start_server(self._serve, self._host, 0, ssl=self._context, limit=2**24)
-        self._server = server
-        self.port = server.sockets[0].getsockname()[1]
+        family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
+        self._listener = socket.create_server((self._host, 0), family=family)
+        self._listener.setblocking(False)
+        self.port = self._listener.getsockname()[1]
+        _loop().add_reader(self._listener, self._accept)
 
     async def close(self) -> None:
-        self._server.close()
+        _loop().remove_reader(self._listener)
+        self._listener.close()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
+    def _accept(self) -> None:
+        accepted, _ = self._listener.accept()
         self.accepted += 1
-        wire = Wire(self, reader, writer)
+        task = _loop().create_task(self._serve(accepted))
+        self._tasks.add(task)
+        task.add_done_callback(lambda _: accepted.close())  # also when it was cancelled before its first step
+        task.add_done_callback(self._tasks.discard)
+
+    async def _serve(self, accepted: socket.socket) -> None:
+        reader = asyncio.StreamReader(2**24, _loop())
+        protocol = asyncio.StreamReaderProtocol(reader, loop=_loop())
+        try:
+            transport, _ = await _loop().connect_accepted_socket(lambda: protocol, accepted, ssl=self._context)
+        except (OSError, ssl.SSLError):
+            return  # the handshake failed
+        transport.set_write_buffer_limits(0)  # so that what was sent has left
+        await self._answer(Wire(self, reader, asyncio.StreamWriter(transport, protocol, reader, _loop())))
+
+    async def _answer(self, wire: Wire) -> None:
         try:
             while not wire.closed and await wire.next_request():
                 await self._script(wire)
         except (ConnectionError, ssl.SSLError):
             pass  # the client closed
         except asyncio.CancelledError:
-            wire.closed = True  # the test is over; asyncio.streams of 3.11 logs cancelled handlers as errors
+            wire.closed = True  # the test is over
+            raise
         finally:
-            self._tasks.discard(task)
             if not wire.closed:
                 with self._changed:
                     self.left.append(time.monotonic())
                     self._changed.notify_all()
-            writer.close()
+            wire.drop()
 
 
 @functools.cache

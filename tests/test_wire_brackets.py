@@ -4,13 +4,14 @@ import json
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_wire_strict_json import JSON_VALUES
 
 from streamnb.wire._brackets import bracket_step, deepest, without_trailing_commas
 
 
+@settings(deadline=None)
 @given(JSON_VALUES, st.data())
 def test_the_level_is_zero_only_at_the_end_of_an_object_or_array(value, data):
     text = json.dumps([value], indent=data.draw(st.none() | st.just(1)), ensure_ascii=False)

@@ -4,7 +4,7 @@ import base64
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from wire_vectors import CUTS, PRINTED, cut_at, cuttings, drain, drive, load, reports, streams
 
@@ -85,6 +85,7 @@ def test_the_rules_hold_at_every_cut(name):
         assert [(f.value, f.flags) for f in frames] == [(value, set(flags.split())) for value, flags in expected]
 
 
+@settings(deadline=None)
 @given(streams(*PIECES) | st.binary(max_size=40), CUTS)
 def test_any_bytes_are_read_the_same_however_they_are_cut_and_none_is_lost(data, places):
     expected = reports(JSONLFramer, [data])

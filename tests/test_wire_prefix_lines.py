@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from wire_vectors import CUTS, PRINTED, cut_at, cuttings, drive, reports, streams
 
@@ -45,6 +45,7 @@ def test_a_frame_holds_code_json_text_line_and_raw():
     assert (frame.line, frame.raw) == (2, b'g: "\xe2\x82\xac"')
 
 
+@settings(deadline=None)
 @given(
     streams(b"0:", b'"a"', b"d:{}", b"\n", b"\r\n", b"\r", b"x", b"\xff", b"\xef\xbb\xbf") | st.binary(max_size=30),
     CUTS,

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from wire_vectors import CUTS, cut_at, drive
 
@@ -10,6 +10,7 @@ from streamnb.wire import RawTextFramer
 BOM = b"\xef\xbb\xbf"
 
 
+@settings(deadline=None)
 @given(st.binary() | st.text().map(str.encode) | st.text().map(lambda text: BOM + text.encode()), CUTS)
 def test_how_a_stream_is_cut_never_changes_its_text_or_bytes(data, places):
     framer = RawTextFramer()

@@ -3,7 +3,7 @@ from __future__ import annotations
 import copy
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from wire_vectors import CUTS, PRINTED, cut_at, cuttings, drive, streams
 
@@ -83,6 +83,7 @@ def text_of(frames):
     return "".join(frame.value if frame.event == "0" else frame.data for frame in frames if frame.event in "0 text")
 
 
+@settings(deadline=None)
 @given(
     streams(b"0", b":", b'"a"', b"\n", b"data", b"d", b" x", b"\xef\xbb\xbf", b"{", b"id") | st.binary(max_size=9), CUTS
 )

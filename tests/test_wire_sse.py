@@ -5,7 +5,7 @@ import re
 
 import pytest
 from httpx_sse._decoders import SSEDecoder, SSELineDecoder
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from wire_vectors import CUTS, PRINTED, cut_at, cuttings, drive, load, reports, streams
 
@@ -102,6 +102,7 @@ def by_the_book(data: bytes) -> tuple[list[tuple[str, str, str, int | None]], st
     return events, last_id
 
 
+@settings(deadline=None)
 @given(streams(*ODD_PIECES) | st.binary(max_size=60), CUTS)
 def test_strict_reads_any_bytes_as_the_standard_says(data, places):
     framer = SSEFramer(strict=True)
@@ -117,6 +118,7 @@ PLAIN_LINES = st.sampled_from(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(st.lists(PLAIN_LINES, max_size=4)), st.sampled_from([b"\n", b"\r", b"\r\n"]), CUTS)
 def test_the_default_reads_well_formed_streams_like_the_standard(blocks, newline, places):
     several_values = [sum(line.startswith(b"data: {") for line in block) > 1 for block in blocks]

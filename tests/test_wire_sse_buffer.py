@@ -4,7 +4,7 @@ import time
 import tracemalloc
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_wire_sse import ODD_PIECES
 from wire_vectors import CUTS, cut_at, cuttings, drain, drive, reports, streams
@@ -16,6 +16,7 @@ from streamnb.wire._sse_buffer import SSEBuffer
 MIB = 1024 * 1024
 
 
+@settings(deadline=None)
 @given(streams(*ODD_PIECES) | st.binary(max_size=60), CUTS, st.booleans())
 def test_how_a_stream_is_cut_changes_nothing(data, places, comment_frames):
     def framer():
@@ -26,6 +27,7 @@ def test_how_a_stream_is_cut_changes_nothing(data, places, comment_frames):
     assert reports(framer, [data[n : n + 1] for n in range(len(data))]) == expected
 
 
+@settings(deadline=None)
 @given(streams(*ODD_PIECES) | st.binary(max_size=60), st.booleans())
 def test_every_byte_is_in_one_frame_or_counted_as_skipped(data, comment_frames):
     framer = SSEFramer(comment_frames=comment_frames)
@@ -62,6 +64,7 @@ def test_raw_is_the_bytes_of_the_block(data, raws, skipped, tail):
 
 def test_strict_keeps_the_bytes_of_the_block_that_the_end_cut_off():
     framer = SSEFramer(strict=True)
+    assert framer.tail == b""
     assert len(drive(framer, [b"data: a\n\ndata: b\ndat"])) == 1
     assert (framer.tail, framer.incomplete) == (b"data: b\ndat", True)
 

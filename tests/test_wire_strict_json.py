@@ -4,7 +4,7 @@ import json
 import sys
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamnb.wire.strict_json import JSONError, is_json, loads
@@ -16,6 +16,7 @@ JSON_VALUES = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(JSON_VALUES, st.booleans())
 def test_what_json_writes_reads_back_without_flags(value, ascii_only):
     text = json.dumps(value, ensure_ascii=ascii_only)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Literal
 
 from streamnb.display.figures import DOT, missing
 from streamnb.display.inert import Joiner, well_formed
@@ -22,28 +22,31 @@ SHOWN_LIMIT: Final = 1_000_000
 _BEYOND: Final = f"the screen stops here, after {SHOWN_LIMIT:,} characters; the whole text is in the result"
 
 
+Place = Literal["reasoning", "before", "answer", "after", "error", "replaced"]
+"""Where a piece of text belongs: `before` and `after` are lines above and below the answer."""
+
+
 @dataclasses.dataclass
 class Batch:
     """What one drain brought.
 
     Attributes:
-        answer: new pieces of the answer.
-        reasoning: new pieces of the reasoning.
-        before: whole messages, tool calls, buttons that came before the answer: one line each.
-        after: those that came when the answer had begun.
-        errors: errors that the stream itself reported.
-        replaced: the answer so far was replaced: `answer` is all of it.
+        parts: place and text, in the order of arrival; `replaced` means that the answer starts anew.
     """
 
-    answer: list[str] = dataclasses.field(default_factory=list)
-    reasoning: list[str] = dataclasses.field(default_factory=list)
-    before: list[str] = dataclasses.field(default_factory=list)
-    after: list[str] = dataclasses.field(default_factory=list)
-    errors: list[str] = dataclasses.field(default_factory=list)
-    replaced: bool = False
+    parts: list[tuple[Place, str]] = dataclasses.field(default_factory=list)
 
     def __bool__(self) -> bool:
-        return any((self.answer, self.reasoning, self.before, self.after, self.errors, self.replaced))
+        return bool(self.parts)
+
+    @property
+    def replaced(self) -> bool:
+        """True when the answer so far is no longer the answer."""
+        return any(place == "replaced" for place, _ in self.parts)
+
+    def of(self, place: Place) -> list[str]:
+        """The texts of one place."""
+        return [text for where, text in self.parts if where == place]
 
 
 class Channel:
@@ -130,9 +133,9 @@ class Feed:
                     self._event(event, batch)
             else:
                 self._announce(*item)
-        self.before += batch.before
-        self.after += batch.after
-        self.errors += batch.errors
+        self.before += batch.of("before")
+        self.after += batch.of("after")
+        self.errors += batch.of("error")
         return batch
 
     def phase_at(self, now_ns: int) -> str:
@@ -166,29 +169,30 @@ class Feed:
             case "delta" | "reasoning" if event.choice:
                 self._other_choice(event.choice, batch)
             case "delta":
-                batch.answer.append(self._text(self.answer, event.text, batch))
+                self._text("answer", event.text, batch)
             case "reasoning":
-                batch.reasoning.append(self._text(self.reasoning, event.text, batch))
+                self._text("reasoning", event.text, batch)
             case "replace":
                 self.answer.clear()
-                batch.answer, batch.replaced = [self._text(self.answer, event.text, batch)], True
+                batch.parts.append(("replaced", ""))
+                self._text("answer", event.text, batch)
             case "error":
-                batch.errors.append(self._line(event.text or event.name or "the stream reported an error"))
+                batch.parts.append(("error", self._line(event.text or event.name or "the stream reported an error")))
             case _:
                 self._say(_lines(event), batch)
                 self._n_messages_before += event.kind == "message" and not self._answer_began
 
-    def _text(self, channel: Channel, text: str, batch: Batch) -> str:
-        before = channel.full
-        shown = channel.feed(text)
-        self._answer_began |= channel is self.answer and bool(text)
-        if channel.full and not before:
+    def _text(self, place: Literal["answer", "reasoning"], text: str, batch: Batch) -> None:
+        channel = self.answer if place == "answer" else self.reasoning
+        was_full = channel.full
+        batch.parts.append((place, channel.feed(text)))
+        self._answer_began |= place == "answer" and bool(text)
+        if channel.full and not was_full:
             self._say([_BEYOND], batch)
-        return shown
 
     def _say(self, lines: list[str], batch: Batch) -> None:
-        where = batch.after if self._answer_began else batch.before
-        where += [self._line(line) for line in lines]
+        place: Place = "after" if self._answer_began else "before"
+        batch.parts += [(place, self._line(line)) for line in lines]
 
     def _other_choice(self, choice: int, batch: Batch) -> None:
         if choice not in self._other_choices:

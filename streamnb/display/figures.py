@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from numbers import Real
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 from streamnb.display.view import Final as FinalState
 from streamnb.events import Outcome
@@ -102,6 +102,19 @@ def figures(summary: Mapping[str, Any]) -> tuple[Figure, ...]:
         Figure("tokens", count(summary.get("tokens_out")), f"tokens of the answer, counted by {counted_by}"),
         Figure(unit, digits(per_s), _rate_meaning(unit, counted_by)),
     )
+
+
+def verdict(outcome: Outcome) -> Literal["ok", "halted", "failed"]:
+    """How a screen takes an outcome: the API ended it, somebody here ended it, or something went wrong."""
+    if outcome in {Outcome.STOPPED, Outcome.INTERRUPTED}:
+        return "halted"
+    return "ok" if outcome.ok else "failed"
+
+
+def error_line(final: FinalState) -> str:
+    """The error as a line of text; "" without one. Only a failure is called an error."""
+    named = "error: " if verdict(final.outcome) == "failed" else ""
+    return f"{named}{final.error}" if final.error else ""
 
 
 def outcome_words(outcome: Outcome) -> str:

@@ -5,7 +5,7 @@
  * @typedef {{phase: string, ms: number, data_ms: ?number, ttft: ?number, ttfa: ?number, rate: ?number, unit: string,
  *   chunks: number, stop: boolean}} Status
  * @typedef {{names: string, host: string, note: string, kernel_id: string, grace_ms: number, n: number, live: boolean, st: Status,
- *   a: string, r: string, m: string[], m2: string[], e: string[], out: ?{ok: boolean, outcome: string, line: string}}} Run
+ *   a: string, r: string, m: string[], m2: string[], e: string[], out: ?{verdict: string, outcome: string, line: string}}} Run
  * @typedef {{k: "delta", n: number, st: Status, a?: string, r?: string, m?: string[], m2?: string[],
  *   e?: string[]}} Delta
  * @typedef {{k: "full", n: number, run: Run}} Full
@@ -24,6 +24,7 @@ const PHASES = {
   stalled: { tone: "warn", icon: "pause" },
   stopping: { tone: "warn", icon: "square" },
   ok: { tone: "good", icon: "check" },
+  halted: { tone: "warn", icon: "square" },
   failed: { tone: "bad", icon: "cross" },
 };
 
@@ -222,7 +223,7 @@ function createRun(model) {
 /** The word, tone and icon of the chip. */
 function phaseOf(run) {
   const { live, out, st } = run.state;
-  if (!live) return { word: out.outcome, ...(out.ok ? PHASES.ok : PHASES.failed), name: out.ok ? "ok" : "failed" };
+  if (!live) return { word: out.outcome, name: out.verdict, ...PHASES[out.verdict] };
   const name = run.stopping ? "stopping" : st.phase;
   return { word: run.stopping ? "stopping\u2026" : name, name, ...(PHASES[name] || PHASES.waiting) };
 }

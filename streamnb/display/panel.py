@@ -16,7 +16,7 @@ from IPython.core.getipython import get_ipython
 from IPython.display import display
 
 from streamnb.display.feed import SHOWN_LIMIT, Batch, Feed
-from streamnb.display.figures import number, outcome_words, summary_line
+from streamnb.display.figures import number, outcome_words, summary_line, verdict
 from streamnb.display.inert import visible, well_formed
 from streamnb.display.static import bundle
 from streamnb.display.view import Final as FinalState
@@ -117,11 +117,11 @@ class PanelView:
             self._full_wanted = False
             return {"k": "full", "n": self._seq, "run": self._state_now()}
         parts = {
-            "a": "".join(batch.answer),
-            "r": "".join(batch.reasoning),
-            "m": batch.before,
-            "m2": batch.after,
-            "e": batch.errors,
+            "a": "".join(batch.of("answer")),
+            "r": "".join(batch.of("reasoning")),
+            "m": batch.of("before"),
+            "m2": batch.of("after"),
+            "e": batch.of("error"),
         }
         return {"k": "delta", "n": self._seq, "st": status} | {key: part for key, part in parts.items() if part}
 
@@ -154,7 +154,7 @@ class PanelView:
             return state | {"a": feed.answer.text, "r": feed.reasoning.text, "out": None} | lines
         before, after = final.messages_around
         status = self._status | {"phase": "done", "ttft": _json(final.summary["ttft_s"])}
-        out = {"ok": final.outcome.ok, "outcome": outcome_words(final.outcome), "line": summary_line(final)}
+        out = {"verdict": verdict(final.outcome), "outcome": outcome_words(final.outcome), "line": summary_line(final)}
         return state | {
             "st": status,
             "a": _safe(final.text[:SHOWN_LIMIT]),

@@ -11,7 +11,17 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from streamnb.display.feed import SHOWN_LIMIT, Feed
-from streamnb.display.figures import DOT, figures, missing, number, outcome_words, seconds, summary_line
+from streamnb.display.figures import (
+    DOT,
+    error_line,
+    figures,
+    missing,
+    number,
+    outcome_words,
+    seconds,
+    summary_line,
+    verdict,
+)
 from streamnb.display.inert import visible, well_formed
 from streamnb.display.view import Final as FinalState
 from streamnb.display.view import Header
@@ -31,12 +41,15 @@ _TEXT: Final = (
 _QUIET: Final = f"{_TEXT};{_MUTED};padding-top:2px;font-size:var(--jp-ui-font-size1,13px)"
 _MESSAGE: Final = f"{_TEXT};margin:0 0 4px;padding:1px 0 1px 10px;border-left:3px solid {_LINE};{_SMALL}"
 _CELL: Final = "border:0;background:transparent;text-align:left;padding:0 16px 0 0;white-space:nowrap"
-_ERROR: Final = (
-    f"margin:0;padding:8px 12px;white-space:pre-wrap;overflow-wrap:anywhere;{_SMALL};"
-    "border-left:3px solid var(--jp-error-color1,var(--vscode-errorForeground,#c62828))"
-)
+_ERROR: Final = f"margin:0;padding:8px 12px;white-space:pre-wrap;overflow-wrap:anywhere;{_SMALL};border-left:3px solid"
 _GOOD: Final = "var(--jp-success-color1,var(--vscode-testing-iconPassed,#2e7d32))"
+_HALTED: Final = "var(--jp-warn-color1,var(--vscode-charts-orange,#d9730d))"
 _BAD: Final = "var(--jp-error-color1,var(--vscode-errorForeground,#c62828))"
+_SIGNS: Final = {
+    "ok": ("\N{CHECK MARK}", _GOOD),
+    "halted": ("\N{BLACK SQUARE}", _HALTED),
+    "failed": ("\N{MULTIPLICATION X}", _BAD),
+}
 
 
 def bundle(header: Header, final: FinalState) -> dict[str, str]:
@@ -60,7 +73,7 @@ def bundle(header: Header, final: FinalState) -> dict[str, str]:
         _messages(before, "10px 12px 0"),
         _pre(final.text, _TEXT) if final.text else "",
         _messages(after, "0 12px 10px"),
-        _error(final.error),
+        _error(final),
         _citations(final.citations),
         _table(final.summary),
         _note(header.note),
@@ -110,7 +123,7 @@ def _safe(text: Any) -> str:
 
 
 def _head(header: Header, final: FinalState) -> str:
-    sign, colour = ("\N{CHECK MARK}", _GOOD) if final.outcome.ok else ("\N{MULTIPLICATION X}", _BAD)
+    sign, colour = _SIGNS[verdict(final.outcome)]
     words = f'<span style="color:{colour}">{sign}</span> {_safe(outcome_words(final.outcome))}'
     title = f'<span style="display:inline-block;font-weight:400;{_MUTED}">{_safe(header.title)}</span>'
     return f'<h4 style="{_HEAD}"><span style="{_CHIP};border-color:{colour}">{words}</span> {title}</h4>'
@@ -138,8 +151,12 @@ def _messages(messages: Sequence[str], padding: str) -> str:
     return f'<div style="padding:{padding}">\n{lines}\n</div>' if messages else ""
 
 
-def _error(error: str | None) -> str:
-    return f'<p style="{_ERROR}"><strong>Error:</strong> {_safe(error)}</p>' if error else ""
+def _error(final: FinalState) -> str:
+    if not final.error:
+        return ""
+    named = "<strong>Error:</strong> " if verdict(final.outcome) == "failed" else ""
+    _, colour = _SIGNS[verdict(final.outcome)]
+    return f'<p style="{_ERROR} {colour}">{named}{_safe(final.error)}</p>'
 
 
 def _citations(citations: Sequence[Mapping[str, Any]]) -> str:
@@ -208,5 +225,5 @@ def _note(note: str) -> str:
 
 def _plain(final: FinalState) -> str:
     text = visible(well_formed(final.text[:SHOWN_LIMIT]))
-    error = f"error: {visible(well_formed(final.error))}" if final.error else ""
+    error = visible(well_formed(error_line(final)))
     return "\n\n".join(part for part in (text, error, summary_line(final)) if part)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Final, TextIO
 
 from streamnb.display.feed import SHOWN_LIMIT, Batch, Feed
-from streamnb.display.figures import summary_line
+from streamnb.display.figures import error_line, summary_line
 from streamnb.display.inert import TerminalFilter, well_formed
 from streamnb.display.view import Final as FinalState
 from streamnb.display.view import Header
@@ -56,25 +56,28 @@ class PlainView:
         if self._header is None:
             return
         header, self._header = self._header, None
-        batch = self._feed.drain()
-        self._write(batch)
+        self._write(self._feed.drain())
         if final.text and not self._feed.answer.text and not self._feed.before:
             self._section_text("answer", line(final.text[:SHOWN_LIMIT]))
-        if final.error and line(final.error) not in self._feed.errors:
-            self._line(f"error: {line(final.error)}")
+        last = line(error_line(final))
+        for error in (*(f"error: {text}" for text in self._feed.errors if text not in last), last):
+            if error:
+                self._line(error)
         self._line(summary_line(self._feed.measured(final)), dim=True)
         if header.note:
             self._line(line(header.note), dim=True)
 
     def _write(self, batch: Batch) -> None:
-        self._section_text("reasoning", "".join(batch.reasoning))
-        self._lines(batch.before)
-        if batch.replaced:
-            self._line("(the answer so far was replaced:)", dim=True)
-        self._section_text("answer", "".join(batch.answer))
-        self._lines(batch.after)
-        for error in batch.errors:
-            self._line(f"error: {error}")
+        for place, text in batch.parts:
+            match place:
+                case "answer" | "reasoning":
+                    self._section_text(place, text)
+                case "replaced":
+                    self._line("(the answer so far was replaced:)", dim=True)
+                case "error":
+                    pass  # said at the end, where the outcome may say it better
+                case _:
+                    self._line(text)
         self._stream.flush()
 
     def _section_text(self, section: str, text: str) -> None:
@@ -85,10 +88,6 @@ class PlainView:
         self._section = section
         self._out(text, dim=section == "reasoning")
         self._at_line_start = text.endswith("\n")
-
-    def _lines(self, texts: list[str]) -> None:
-        for text in texts:
-            self._line(text)
 
     def _line(self, text: str, *, dim: bool = False) -> None:
         self._end_line()

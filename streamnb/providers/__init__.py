@@ -19,26 +19,32 @@ __all__ = ["Call", "Ending", "Option", "Provider", "Reply", "ReplyHead", "Seen",
 _GROUP = "streamnb.providers"
 
 
+def _own() -> set[str]:
+    return {module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_")}
+
+
 def names() -> list[str]:
     """Names of all providers, built in and installed beside, sorted."""
-    own = {module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_")}
-    return sorted(own | {point.name for point in importlib.metadata.entry_points(group=_GROUP)})
+    return sorted(_own() | {point.name for point in importlib.metadata.entry_points(group=_GROUP)})
 
 
 def load(name: str) -> type[Provider]:
     """The provider class of this name, constructible without a key.
 
     Args:
-        name: stem of a file in this package, or an installed entry point's name.
+        name: stem of a file in this package, or an installed entry point's name. What is built in cannot be replaced:
+            no other package gets to see its prompts and keys.
 
     Raises:
         UsageError: there is none of this name; the message names the nearest.
     """
-    if name not in names():
-        raise UsageError(f"There is no provider {name!r}.{did_you_mean(name, names())}")
+    if name in _own():
+        return _provider_in(importlib.import_module(f"{__name__}.{name}"), name)
     for point in importlib.metadata.entry_points(group=_GROUP, name=name):
-        return _provider_in(point.load(), name)
-    return _provider_in(importlib.import_module(f"{__name__}.{name}"), name)
+        found = _provider_in(point.load(), name)
+        found.name = name  # what recordings call it is what finds it again
+        return found
+    raise UsageError(f"There is no provider {name!r}.{did_you_mean(name, names())}")
 
 
 def _provider_in(found: object, name: str) -> type[Provider]:

@@ -22,14 +22,18 @@ def error_event(value: Any, status: int | None = None, text: str = "") -> Event:
 
     Args:
         value: the JSON body, or None.
-        status: HTTP status, or the one the body states.
+        status: HTTP status; when None, the one the body states.
         text: the body as text, used when it is not JSON.
     """
     message, code = _message(value)
     if not message:
         message = _words(text) if text else _compact(value)[:_SHOWN]
-    body = {"status": status, "body": value} if isinstance(value, (dict, list)) else {"status": status}
-    return Event("error", text=message, name=code or (str(status) if status else None), data=body)
+    if status is None and isinstance(value, dict) and type(value.get("status")) is int:
+        status = value["status"]
+    data: dict[str, Any] = {} if status is None else {"status": status}
+    if isinstance(value, (dict, list)):
+        data["body"] = value
+    return Event("error", text=message, name=code or (str(status) if status else None), data=data or None)
 
 
 def _words(text: str) -> str:

@@ -88,7 +88,8 @@ class Seen:
         self._last[event.kind] = event
         if event.flags:
             self._flags.update(event.flags)
-            self.cut |= "unterminated" in event.flags and bool(event.flags & {"malformed", "lossy"})
+            broken = "unterminated" in event.flags and bool(event.flags & {"malformed", "lossy"})
+            self.cut |= broken or "truncated" in event.flags
         match event.kind:
             case "delta":
                 choice = event.choice or 0

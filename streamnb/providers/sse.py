@@ -45,26 +45,25 @@ class SSE(Provider):
 
     def read(self, frame: Frame, seen: Seen) -> Iterator[Event]:
         """JSON strings and plain text are deltas, JSON objects items named by their event type, errors are errors."""
-        del seen
         if frame.data.strip() == DONE:
             yield Event("end", name=DONE)
         elif "no_data" in frame.flags:
             yield Event("item", name=frame.event, id=frame.id or None)
         elif frame.data[:1] in _JSON_HEADS:
-            yield _json(frame)
+            yield _json(frame, seen)
         elif frame.event == "error":
             yield error_event(None, text=frame.data)
         else:
             yield Event("delta", frame.data, name=frame.event)
 
     def outcome(self, seen: Seen, ending: Ending) -> Outcome:
-        """Nothing says that a generic stream is whole (SAFETY R2); only errors name themselves (R6)."""
+        """Nothing says that a generic stream is whole (SAFETY R2); only errors (R6) and cuts show."""
         if seen.error is not None:
             return Outcome.ERROR_IN_STREAM
-        return ending.cause or Outcome.ENDED_UNVERIFIED
+        return ending.cause or (Outcome.TRUNCATED if seen.cut else Outcome.ENDED_UNVERIFIED)
 
 
-def _json(frame: Frame) -> Event:
+def _json(frame: Frame, seen: Seen) -> Event:
     value, malformed = parse(frame)
     if malformed is not None:
         return Event("delta", frame.data, name=frame.event) if is_text(frame) else malformed
@@ -72,4 +71,6 @@ def _json(frame: Frame) -> Event:
         return error_event(value)
     if isinstance(value, str):
         return Event("delta", value, name=frame.event)
+    if isinstance(value, list) and seen.count("delta") and not seen.count("item"):
+        return Event("delta", frame.data, name=frame.event)  # "[1]", a footnote in plain text
     return Event("item", name=frame.event, id=frame.id or None, data=value)

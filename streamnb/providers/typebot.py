@@ -159,7 +159,8 @@ class Typebot(Provider):
     def outcome(self, seen: Seen, ending: Ending) -> Outcome:
         """Without `d:` a stream is cut, unless it never had steps: the assistant block, raw text and SSE end at EOF."""
         outcome = super().outcome(seen, ending)
-        if outcome is Outcome.TRUNCATED and seen.text() and not seen.count("step") and not seen.cut:
+        unmarked = seen.text() and not seen.count("step") and not seen.cut
+        if outcome is Outcome.TRUNCATED and ending.cause is None and unmarked:
             return ending.at_eof
         return outcome
 
@@ -224,9 +225,7 @@ def _reply(value: Any) -> Iterator[Event]:
         yield Event("unknown", data=value)
         return
     if "messages" not in value and (says_error(value) or "message" in value):
-        # The viewer from 3.5.0 on says its errors with HTTP 200 and the status in the body.
-        status = value.get("status")
-        yield error_event(value, status if isinstance(status, int) else None)
+        yield error_event(value)  # the viewer from 3.5.0 on: HTTP 200, and the status in the body
         return
     if value and not value.keys() & _REPLY_FIELDS:
         yield Event("unknown", data=value)

@@ -114,7 +114,8 @@ class SSEBuffer:
         """The end of the stream; returns, and counts as skipped, what nobody took."""
         tail = self.take(len(self._held))
         self.skipped += len(tail)
-        self._held, self.line, self._start, self._scanned = b"", 0, 0, 0
+        self._held = b""
+        self.line = self._start = self._scanned = 0
         return tail
 
     def _strip_bom(self) -> bool:

@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import math
+import threading
+
+from streamnb.display.feed import SHOWN_LIMIT, Feed
+from streamnb.display.inert import TerminalFilter, visible
+from streamnb.display.view import Final
+from streamnb.events import Arrival, Choice, Chunk, Event, Outcome, Prompt
+
+S = 1_000_000_000
+
+
+def arrival(*events: Event, t_s: float = 1) -> Arrival:
+    return Arrival(Chunk(0, 0, round(t_s * S), 1, 1, b"x"), events)
+
+
+def drained(*events: Event):
+    feed = Feed(lambda: visible)
+    feed.arrive(arrival(*events))
+    return feed, feed.drain()
+
+
+def test_an_empty_drain_is_false():
+    assert not Feed(lambda: visible).drain()
+
+
+def test_every_kind_finds_its_place_and_messages_know_which_side_of_the_answer():
+    feed, batch = drained(
+        Event("start"),
+        Event("message", "Hello"),
+        Event("reasoning", "hm"),
+        Event("delta", "An"),
+        Event("delta", "swer"),
+        Event("tool_call", "{}", name="look_up"),
+        Event("tool_call", '{"more'),
+        Event("action", name="redirect"),
+        Event("message", name="image"),
+        Event("message", "Which?", choices=(Choice("A", Prompt("a")), Choice("B", Prompt("b")))),
+        Event("error", "overloaded"),
+        Event("error", name="server_error"),
+        Event("unknown", "never shown"),
+        Event("end", "never shown"),
+    )
+    assert batch.parts[:4] == [("before", "Hello"), ("reasoning", "hm"), ("answer", "An"), ("answer", "swer")]
+    assert batch.of("after") == ["tool call: look_up", "action: redirect", "(image)", "Which?", "choices: A \u00b7 B"]
+    assert batch.of("error") == ["overloaded", "server_error"]
+    assert (feed.before, feed.after, feed.errors) == (["Hello"], batch.of("after"), batch.of("error"))
+    assert (feed.answer.text, feed.reasoning.text) == ("Answer", "hm")
+
+
+def test_a_replacement_is_the_whole_answer_from_then_on():
+    feed, batch = drained(Event("delta", "wrong"), Event("replace", "right"), Event("delta", "!"))
+    assert batch.replaced
+    assert [text for _, text in batch.parts] == ["wrong", "", "right", "!"]
+    assert feed.answer.text == "right!"
+
+
+def test_other_choices_are_counted_and_named_once_but_not_mixed_in():
+    feed, batch = drained(
+        Event("delta", "a", choice=0),
+        Event("delta", "b", choice=1),
+        Event("delta", "c", choice=1),
+    )
+    assert batch.of("answer") == ["a"]
+    assert [line[:8] for line in batch.of("after")] == ["choice 1"]
+    assert feed.meter.n_chars == 3
+
+
+def test_a_pair_of_surrogates_cut_between_deltas_reaches_the_screen_whole():
+    feed, batch = drained(Event("delta", "\ud83d"), Event("reasoning", "x"), Event("delta", "\ude00"))
+    assert "".join(batch.of("answer")) == "\U0001f600"
+    assert feed.reasoning.text == "x"
+
+
+def test_an_open_control_sequence_in_one_place_does_not_reach_another():
+    feed = Feed(lambda: TerminalFilter().feed)
+    feed.arrive(arrival(Event("reasoning", "a\x1b]"), Event("message", "b\x1b]"), Event("delta", "shown")))
+    batch = feed.drain()
+    assert batch.parts == [("reasoning", "a"), ("before", "b"), ("answer", "shown")]
+
+
+def test_the_screen_stops_at_its_limit_and_says_so_once():
+    feed, batch = drained(*[Event("delta", "x" * 400_000)] * 4)
+    assert len(feed.answer.text) == SHOWN_LIMIT
+    assert [line[:16] for line in batch.of("after")] == ["the screen stops"]
+    assert feed.meter.n_chars == 1_600_000
+
+
+def test_the_phase_is_what_was_announced_until_text_arrives():
+    feed = Feed(lambda: visible)
+    shown = [feed.phase_at(0)]
+    for name in ("connecting", "startChat", "waiting", "streamMessage"):
+        feed.phase(name, S)
+        feed.drain()
+        shown.append(feed.phase_at(S))
+    feed.arrive(arrival(Event("delta", "a"), t_s=1.5))
+    feed.drain()
+    shown.append(feed.phase_at(2 * S))
+    assert shown == ["connecting", "connecting", "startChat", "waiting", "streamMessage", "answering"]
+    assert (feed.started_ns, feed.meter.ttft_s) == (S, 0.5)
+
+
+def test_a_chunk_without_an_announcement_means_waiting():
+    feed, _ = drained(Event("ping"))
+    assert feed.phase_at(S) == "waiting"
+
+
+def test_live_figures_fill_only_what_the_summary_lacks():
+    feed = Feed(lambda: visible)
+    feed.phase("waiting", 0)
+    feed.arrive(arrival(Event("message", "Hi"), Event("delta", "a")))
+    feed.arrive(arrival(Event("message", "Bye")))
+    feed.drain()
+    summary = {"ttft_s": 9.0, "ttfa_s": math.nan, "model": "m", "e2e_s": None}
+    final = feed.measured(Final("a", "", Outcome.COMPLETE, None, summary, (), ["Hi", "Bye"]))
+    assert final.summary["ttft_s"] == 9.0
+    assert (final.summary["ttfa_s"], final.summary["e2e_s"], final.summary["model"]) == (1.0, 1.0, "m")
+    assert final.messages_around == (["Hi"], ["Bye"])
+
+
+def test_nothing_is_lost_between_a_writing_and_a_draining_thread():
+    feed = Feed(lambda: visible)
+    writer = threading.Thread(target=lambda: [feed.arrive(arrival(Event("delta", "x"))) for _ in range(5000)])
+    writer.start()
+    while writer.is_alive():
+        feed.drain()
+    feed.drain()
+    assert feed.answer.text == "x" * 5000

@@ -1,0 +1,182 @@
+from __future__ import annotations
+
+import math
+from html.parser import HTMLParser
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streamnb.display.feed import SHOWN_LIMIT
+from streamnb.display.inert import visible, well_formed
+from streamnb.display.static import bundle, link_host
+from streamnb.display.view import Final, Header
+from streamnb.events import Outcome
+
+HEADER = Header("openai_chat", "small-talk-1", "demo", "127.0.0.1:8000", "run-1", "recorded to /tmp/runs")
+ALLOWED_TAGS = {
+    *("div", "h4", "span", "details", "summary", "pre", "p"),
+    *("strong", "ol", "li", "a", "table", "tr", "th", "td"),
+}
+ALLOWED_ATTRIBUTES = {"style", "title", "href", "target", "rel"}
+EVIL = "</pre><script>alert(1)</script><img src=x onerror=alert(1)>\" ' & ![i](http://evil.example/b.png)"
+
+
+def final(text="Because.", outcome=Outcome.COMPLETE, error=None, summary=None, citations=(), **rest) -> Final:
+    rest = {"reasoning": "", "messages": ()} | rest
+    return Final(text=text, outcome=outcome, error=error, summary=summary or {}, citations=citations, **rest)
+
+
+class _Page(HTMLParser):
+    """What a browser would make of it: tags, attributes, and the text of each tag."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str | None]] = []
+        self.texts: dict[str, list[str]] = {}
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += attrs
+        self.texts.setdefault(tag, []).append("")
+
+    def handle_data(self, data):
+        if self.tags:
+            self.texts[self.tags[-1]][-1] += data
+
+
+def page(**kwargs) -> _Page:
+    return _Page(bundle(HEADER, final(**kwargs))["text/html"])
+
+
+def test_it_has_html_and_plain_text_and_no_markdown():
+    shown = bundle(HEADER, final(summary={"ttft_s": 0.152, "e2e_s": 1.43}))
+    assert set(shown) == {"text/html", "text/plain"}
+    assert shown["text/plain"] == "Because.\n\ncomplete \u00b7 ttft 0.152 s \u00b7 total 1.43 s"
+
+
+def test_it_reads_well_without_any_style():
+    shown = page(
+        reasoning="hm",
+        error="The server is overloaded; try again.",
+        outcome=Outcome.ERROR_IN_STREAM,
+        citations=[{"title": "Meander", "url": "https://en.wikipedia.org/wiki/Meander", "source_type": "web"}],
+        summary={"ttft_s": 0.1, "ttfa_s": 1.6},
+    )
+    assert shown.tags[:3] == ["div", "h4", "span"]
+    assert "error in stream" in "".join(shown.texts["span"])
+    assert "demo (openai_chat) \u00b7 small-talk-1 \u00b7 127.0.0.1:8000" in shown.texts["span"][2]
+    assert shown.texts["summary"][0].startswith("Reasoning \u00b7 1.50 s")
+    assert [text.strip() for text in shown.texts["pre"]] == ["hm", "Because."]
+    assert shown.texts["th"][:3] == ["TTFT", "to answer", "total"]
+    assert shown.texts["td"][:3] == ["0.100 s", "1.60 s", "\u2013"]
+    assert "The server is overloaded" in "".join(shown.texts["strong"])
+    assert "recorded to /tmp/runs" in "".join(shown.texts["p"])
+
+
+def test_an_empty_run_still_says_how_it_ended():
+    shown = bundle(HEADER, final(text="", outcome=Outcome.CONNECT_ERROR, error="no connection to api.example"))
+    assert shown["text/plain"] == "error: no connection to api.example\n\nconnect error"
+    assert "<pre" not in shown["text/html"]
+
+
+def test_a_stop_on_purpose_is_not_called_an_error():
+    shown = page(outcome=Outcome.STOPPED, error="stopped; what arrived is kept.")
+    assert "strong" not in shown.tags
+    assert "stopped; what arrived is kept." in "".join(shown.texts["p"])
+
+
+def test_missing_figures_are_dashes_not_zeros():
+    cells = page(summary={"ttft_s": math.nan, "n_chunks": None, "tokens_out": 7}).texts["td"]
+    assert [cell.strip() for cell in cells] == ["\u2013"] * 6 + ["7", "\u2013"]
+
+
+def test_messages_keep_their_place_around_the_answer():
+    shown = page(messages=["Hello", "Anything else?"], n_messages_before=1)
+    assert [text.strip() for text in shown.texts["pre"]] == ["Hello", "Because.", "Anything else?"]
+
+
+def test_a_text_made_of_messages_is_shown_once():
+    assert len(page(text="Hello\n\nWorld", messages=["Hello", "World"]).texts["pre"]) == 1
+
+
+def test_an_enormous_answer_is_cut_on_the_page_and_says_so():
+    shown = bundle(HEADER, final(text="x" * (SHOWN_LIMIT + 5)))
+    assert len(shown["text/html"]) < SHOWN_LIMIT + 10_000
+    assert "[5 more characters are in the result]" in shown["text/html"]
+
+
+def test_markup_in_any_field_stays_text():
+    evil_header = Header(EVIL, EVIL, EVIL, EVIL, "run", EVIL)
+    citation = {"title": EVIL, "url": EVIL, "source_type": EVIL}
+    shown = final(EVIL, error=EVIL, citations=[citation], reasoning=EVIL, messages=[EVIL, "x"])
+    parsed = _Page(bundle(evil_header, shown)["text/html"])
+    assert set(parsed.tags) <= ALLOWED_TAGS
+    assert {name for name, _ in parsed.attributes} <= ALLOWED_ATTRIBUTES
+    assert all("evil" not in (value or "") for name, value in parsed.attributes if name != "title")
+
+
+@given(st.text(), st.text())
+def test_any_text_comes_back_from_the_html_as_it_was_seen(text, reasoning):
+    shown = bundle(HEADER, final(text="a" + text, reasoning="a" + reasoning))
+    parsed = _Page(shown["text/html"])
+    assert set(parsed.tags) <= ALLOWED_TAGS
+    first, second = parsed.texts["pre"]
+    assert first.rstrip("\n") == "\na" + visible(well_formed(reasoning)).rstrip("\n")
+    assert second.rstrip("\n") == "\na" + visible(well_formed(text)).rstrip("\n")
+
+
+def test_text_that_starts_with_a_line_end_keeps_it():
+    assert page(text="\nfirst").texts["pre"][0].startswith("\n\nfirst")
+
+
+def test_characters_that_act_are_made_visible_in_both_forms():
+    shown = bundle(HEADER, final(text="a\u202eb\x1b[31m\x9b", error="c\u2066"))
+    for form in shown.values():
+        assert not set(form) & set("\u202e\u2066\x1b\x9b")
+    assert "a<U+202E>b\u241b[31m<U+009B>" in shown["text/plain"]
+
+
+@pytest.mark.parametrize(
+    ("url", "host"),
+    [
+        ("https://en.wikipedia.org/wiki/Meander", "en.wikipedia.org"),
+        ("http://localhost:8000/x", "localhost"),
+        ("https://google.com@evil.example/", "evil.example"),
+        ("https://b\u00fccher.example/", "xn--bcher-kva.example"),
+        ("javascript:alert(1)", ""),
+        ("data:text/html,x", ""),
+        ("vscode://x/y", ""),
+        ("//evil.example/x", ""),
+        ("/api/kernels", ""),
+        ("https:///nohost", ""),
+        ("https://evil.example\\@good.example/", ""),
+        ("https://x.example/a b", ""),
+        ("https://x.example/\u202e", ""),
+        ("https://[::1", ""),
+        ("https://" + "a" * 70 + ".example", ""),
+        ("java\nscript:alert(1)", ""),
+        ("", ""),
+    ],
+)
+def test_only_absolute_http_urls_become_links_and_show_where_they_lead(url, host):
+    assert link_host(url) == host
+    shown = page(citations=[{"title": "Title", "url": url}])
+    links = [value for name, value in shown.attributes if name == "href"]
+    assert links == ([url] if host else [])
+    if host:
+        assert ("rel", "noopener noreferrer nofollow") in shown.attributes
+        assert f"({host})" in "".join(shown.texts["a"])
+
+
+@pytest.mark.parametrize("citation", [{}, {"title": None, "url": math.nan}, {"title": math.nan, "url": None}])
+def test_a_citation_without_anything_is_still_an_entry(citation):
+    assert "untitled" in "".join(page(citations=[citation]).texts["li"])
+
+
+def test_a_citation_without_a_title_shows_its_url():
+    assert "https://x.example/" in "".join(page(citations=[{"url": "https://x.example/"}]).texts["a"])
+    assert "ftp://x.example/" in "".join(page(citations=[{"url": "ftp://x.example/"}]).texts["li"])
