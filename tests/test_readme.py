@@ -21,7 +21,10 @@ SHOWN = ("runs", "events", "chunks", "calls", "citations", "frames", "gaps", "st
 
 def generated(name: str) -> str:
     if name == "tables":
-        return "\n".join(f"### `{table}`\n\n{tables.columns_markdown(table)}\n" for table in SHOWN)
+        return "\n".join(
+            f"<details><summary><code>{table}</code></summary>\n\n{tables.columns_markdown(table)}\n</details>\n"
+            for table in SHOWN
+        )
     rows = "\n".join(f"| `{measure}` | {formula} |" for measure, formula in analysis.FORMULAS.items())
     return f"| measure | formula |\n|---|---|\n{rows}\n"
 
