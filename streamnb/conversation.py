@@ -173,6 +173,8 @@ class Reading:
             return ending.cause
         if self.seen.error is not None:
             return Outcome.ERROR_IN_STREAM
+        if self.seen.flagged("limit"):
+            return Outcome.LIMIT
         understood = self.n_bytes > 0 and not self.seen.flagged("malformed")
         return Outcome.COMPLETE if understood else Outcome.PROTOCOL_ERROR
 

@@ -40,9 +40,9 @@ class Wire:
     async def send(self, *pieces: bytes) -> None:
         """Each piece is one write to the socket."""
         for piece in pieces:
+            self.server.written += len(piece)
             self._writer.write(piece)
             await self._writer.drain()
-            self.server.written += len(piece)
 
     async def head(self, content_type: str = SSE, status: str = "200 OK", **headers: str) -> None:
         await self.send(head(content_type, status, **headers))
@@ -194,7 +194,7 @@ class FaultServer:
             transport, _ = await _loop().connect_accepted_socket(lambda: protocol, accepted, ssl=self._context)
         except (OSError, ssl.SSLError):
             return  # the handshake failed
-        transport.set_write_buffer_limits(0)  # so that what was sent has left
+        transport.set_write_buffer_limits(1, 0)  # so that what was sent has left
         await self._answer(Wire(self, reader, asyncio.StreamWriter(transport, protocol, reader, _loop())))
 
     async def _answer(self, wire: Wire) -> None:

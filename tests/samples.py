@@ -132,7 +132,9 @@ def joined(events: Iterable[Event]) -> list[Event]:
     """Neighbouring deltas of the same kind put together: raw text has no other boundaries than its reads."""
     out: list[Event] = []
     for event in events:
-        if out and event.kind == "delta" and dataclasses.replace(out[-1], text="") == dataclasses.replace(event, text=""):
-            event = dataclasses.replace(event, text=out.pop().text + event.text)
-        out.append(event)
+        last = out[-1] if out else _DEFAULTS
+        if event.kind == "delta" and dataclasses.replace(last, text=event.text) == event:
+            out[-1] = dataclasses.replace(last, text=last.text + event.text)
+        else:
+            out.append(event)
     return out

@@ -1,98 +1,20 @@
 from __future__ import annotations
 
 import json
-import os
 from datetime import timedelta
-from pathlib import Path
 
 import nbformat
 import pytest
-from jupyter_client.manager import start_new_kernel
+from kernel_page import PATH, of_type, running_kernel, sent
 from nbclient import NotebookClient
 
-import streamnb.display
-
 VIEW = "application/vnd.jupyter.widget-view+json"
-PATH = os.pathsep.join([str(Path(__file__).parent), str(Path(streamnb.display.__file__).parents[2])])
-SETUP = """
-import asyncio
-from synthetic_stream import *
-from streamnb.display import panel, widget
-from streamnb.display.panel import PanelView
-S = 1_000_000_000
-def chunk(t_s, *events):
-    return Arrival(Chunk(0, 0, round(t_s * S), 1, 1, b'x'), events)
-def opened(header=HEADER, stop=lambda: None):
-    view = PanelView()
-    view.open(header, stop)
-    return view
-def final(text='', outcome=Outcome.COMPLETE, **rest):
-    return Final(**{'text': text, 'reasoning': '', 'outcome': outcome, 'error': None, 'summary': {}, 'citations': (),
-                    'messages': (), **rest})
-"""
-
-
-class Kernel:
-    """A real kernel and what its page would see of one cell."""
-
-    def __init__(self, client) -> None:
-        self.client = client
-
-    def start(self, code: str, *, allow_stdin: bool = True) -> str:
-        return self.client.execute(code, allow_stdin=allow_stdin)
-
-    def messages(self, request: str):
-        """All messages on iopub until the request is done, those of background work included."""
-        while True:
-            message = self.client.get_iopub_msg(timeout=20)
-            assert message["msg_type"] != "error", message["content"]["traceback"]
-            assert message["content"].get("name") != "stderr", message["content"]["text"]
-            own = message["parent_header"].get("msg_id") == request
-            if own and message["content"].get("execution_state") == "idle":
-                return
-            yield message
-
-    def run(self, code: str, *, allow_stdin: bool = True) -> list[dict]:
-        return list(self.messages(self.start(code, allow_stdin=allow_stdin)))
-
-    def printed(self, code: str) -> str:
-        return "".join(message["content"]["text"] for message in self.run(code) if message["msg_type"] == "stream")
-
-    def say(self, comm_id: str, **content) -> None:
-        """Send what the page sends."""
-        self.tell(comm_id, {"method": "custom", "content": content})
-
-    def tell(self, comm_id: str, data: dict) -> None:
-        message = self.client.session.msg("comm_msg", {"comm_id": comm_id, "data": data})
-        self.client.shell_channel.send(message)
 
 
 @pytest.fixture(scope="module")
 def kernel():
-    manager, client = start_new_kernel(env=os.environ | {"PYTHONPATH": PATH})
-    kernel = Kernel(client)
-    kernel.run(SETUP)
-    yield kernel
-    client.stop_channels()
-    manager.shutdown_kernel(now=True)
-
-
-def of_type(messages: list[dict], kind: str) -> list[dict]:
-    return [message for message in messages if message["msg_type"] == kind]
-
-
-def comm_of(messages: list[dict]) -> str:
-    return next(
-        m["content"]["comm_id"] for m in of_type(messages, "comm_open") if "run" in m["content"]["data"]["state"]
-    )
-
-
-def sent(messages: list[dict], comm_id: str = "") -> list[dict]:
-    """The contents that the page gets for one panel, in order; for the first one opened, unless it is named."""
-    wanted = comm_id or comm_of(messages)
-    comms = (message["content"] for message in of_type(messages, "comm_msg"))
-    custom = (comm["data"] for comm in comms if comm["comm_id"] == wanted and comm["data"]["method"] == "custom")
-    return [data["content"] for data in custom]
+    with running_kernel() as kernel:
+        yield kernel
 
 
 def test_a_run_is_a_widget_view_alone_then_numbered_deltas_then_the_static_bundle(kernel):
@@ -121,16 +43,6 @@ def test_a_live_panel_gets_at_most_twenty_messages_in_any_second(kernel):
     assert max(sum(date <= later < date + timedelta(seconds=1) for later in dates) for date in dates) <= 21
 
 
-def test_the_panel_leaves_no_dead_text_and_carries_its_module_within_budget(kernel):
-    seen = kernel.run("_ = run(words(1, 0))")
-    state = next(
-        m["content"]["data"]["state"] for m in of_type(seen, "comm_open") if "_esm" in m["content"]["data"]["state"]
-    )
-    assert len(state["_esm"].encode()) < 40_000
-    assert state["run"]["n"] == 0
-    assert kernel.printed("print(repr(opened()._widget))") == "<streamnb panel>\n"
-
-
 @pytest.mark.parametrize("how", ["no stdin", "setting"])
 def test_a_headless_kernel_gets_one_display_and_no_widget(kernel, how):
     setting = "import os; os.environ['STREAMNB_DISPLAY'] = 'static'\n" if how == "setting" else ""
@@ -152,26 +64,6 @@ def test_a_notebook_run_by_nbclient_keeps_one_readable_output(monkeypatch):
     assert output.output_type == "display_data"
     assert output.data["text/plain"].startswith("Rivers meander because the outer")
     assert "widgets" not in book.metadata
-
-
-def test_a_click_is_heard_while_the_cell_is_busy(kernel):
-    if kernel.printed("print(opened()._widget.hear_while_busy())") == "False\n":
-        pytest.skip("this ipykernel routes comm messages past the hook (older than 7.4)")
-    seen = []
-    for message in kernel.messages(kernel.start("_ = run(words(2000, 0.01))")):
-        seen.append(message)
-        if message["msg_type"] == "comm_msg" and len(sent(seen)) == 3:
-            kernel.say(comm_of(seen), k="stop")
-    assert sent(seen)[-1]["run"]["out"]["outcome"] == "stopped"
-    assert len(sent(seen)) < 40
-
-
-def test_a_click_on_an_idle_kernel_comes_by_the_ordinary_way(kernel):
-    kernel.run("kept, widget.Panel.hear_while_busy = widget.Panel.hear_while_busy, lambda self: False")
-    seen = kernel.run("task = asyncio.create_task(run_in_background(words(2000, 0.01)))\nawait asyncio.sleep(0)")
-    kernel.say(comm_of(seen), k="stop")
-    rest = kernel.run("await task\nwidget.Panel.hear_while_busy = kept")
-    assert sent(rest, comm_of(seen))[-1]["run"]["out"]["outcome"] == "stopped"
 
 
 def test_stop_is_asked_for_once_and_acknowledged(kernel):
@@ -196,31 +88,6 @@ def test_a_page_that_missed_something_gets_everything(kernel):
         ["Hi"],
         True,
     )
-
-
-def test_a_reloaded_page_finds_the_text_so_far_in_the_state_and_keeps_the_panel(kernel):
-    seen = kernel.run("view = opened()\nview.arrive(chunk(1, Event('delta', 'so far')))\nview.paint(S)")
-    kernel.tell(comm_of(seen), {"method": "request_state"})
-    rest = kernel.run("view.close(final('so far'))")
-    kernel.say(comm_of(seen), k="done")
-    rest += kernel.run("pass")
-    states = [m["content"]["data"]["state"] for m in of_type(rest, "comm_msg") if "state" in m["content"]["data"]]
-    assert [(state["run"]["a"], state["run"]["n"]) for state in states] == [("so far", 1)]
-    assert not of_type(rest, "comm_close")
-
-
-def test_the_comm_closes_when_the_page_has_the_end_and_not_before(kernel):
-    seen = kernel.run("_ = run(words(3, 0.01))")
-    assert not of_type(seen, "comm_close")
-    kernel.say(comm_of(seen), k="stop")
-    kernel.say(comm_of(seen), k="done")
-    (close,) = of_type(kernel.run("pass"), "comm_close")
-    assert close["content"]["comm_id"] == comm_of(seen)
-
-
-def test_panels_without_a_page_do_not_pile_up(kernel):
-    seen = kernel.run("for _ in range(20):\n    opened().close(final())\nassert len(widget.Panel._kept) == 8")
-    assert 12 <= len(of_type(seen, "comm_close")) <= 20
 
 
 def test_a_replaced_answer_goes_out_whole(kernel):

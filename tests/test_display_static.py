@@ -68,7 +68,7 @@ def test_it_reads_well_without_any_style():
     )
     assert shown.tags[:3] == ["div", "h4", "span"]
     assert "error in stream" in "".join(shown.texts["span"])
-    assert "demo (openai_chat) \u00b7 small-talk-1 \u00b7 127.0.0.1:8000" in shown.texts["span"][2]
+    assert "demo (openai_chat) \u00b7 small-talk-1 \u00b7 127.0.0.1:8000" in "".join(shown.texts["span"])
     assert shown.texts["summary"][0].startswith("Reasoning \u00b7 1.50 s")
     assert [text.strip() for text in shown.texts["pre"]] == ["hm", "Because."]
     assert shown.texts["th"][:3] == ["TTFT", "to answer", "total"]

@@ -58,8 +58,7 @@ def test_a_transcript_holds_the_calls_that_its_flow_asks_for(path: Path):
     pauses = [line.t_ns for _, line in asked]
     ends = contents(path).end.ending["ends_ns"]
     assert all(
-        pause - end >= call.delay_s * 1e9
-        for (call, _), pause, end in zip(asked[1:], pauses[1:], ends, strict=False)
+        pause - end >= call.delay_s * 1e9 for (call, _), pause, end in zip(asked[1:], pauses[1:], ends, strict=False)
     )
 
 
@@ -169,7 +168,7 @@ def test_every_beginning_of_a_transcript_loads(path: Path, tmp_path: Path):
         assert (record.outcome is Outcome.CRASHED) == (stop < len(data))
     for stop in (0, 1, first - 1):
         torn.write_bytes(data[:stop])
-        with pytest.raises(TranscriptError, match="torn.jsonl: line 1: "):
+        with pytest.raises(TranscriptError, match=r"torn\.jsonl: line 1: "):
             read_file(torn)
 
 

@@ -126,6 +126,7 @@ async def test_a_cancelled_caller_closes_the_socket(where: str, transport: Stamp
         await wire.gone()
 
     reached = asyncio.Event()
+    before = len(asyncio.all_tasks())
 
     async def call() -> None:
         response = await ask(transport, server)
@@ -142,7 +143,7 @@ async def test_a_cancelled_caller_closes_the_socket(where: str, transport: Stamp
             await task
         if where != "connecting":
             await asyncio.to_thread(server.wait_left)
-        assert len(asyncio.all_tasks()) == 1
+        assert len(asyncio.all_tasks()) == before
 
 
 async def answer(wire: Wire) -> None:
@@ -187,6 +188,8 @@ async def test_an_idle_connection_that_the_server_closed_is_not_used_again(trans
     with serving(once) as server:
         for _ in range(3):
             assert await body(transport, server) == b"hello"
+            while not all(one.has_expired() for one in transport._pool.connections):  # until its FIN is here
+                await asyncio.sleep(0)
         assert server.accepted == 3
 
 

@@ -126,7 +126,8 @@ def _head(header: Header, final: FinalState) -> str:
     sign, colour = _SIGNS[verdict(final.outcome)]
     words = f'<span style="color:{colour}">{sign}</span> {_safe(outcome_words(final.outcome))}'
     title = f'<span style="display:inline-block;font-weight:400;{_MUTED}">{_safe(header.title)}</span>'
-    return f'<h4 style="{_HEAD}"><span style="{_CHIP};border-color:{colour}">{words}</span> {title}</h4>'
+    apart = f'<span style="font-size:0">{DOT}</span>'  # seen only where styles are stripped: the chip is gone there
+    return f'<h4 style="{_HEAD}"><span style="{_CHIP};border-color:{colour}">{words}</span>{apart}{title}</h4>'
 
 
 def _pre(text: str, style: str) -> str:

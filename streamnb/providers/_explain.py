@@ -35,6 +35,7 @@ _KEPT: Final = "What arrived is kept; run it again."
 _DETAILS: Final = {
     Outcome.TRUNCATED: "the stream ended without its end marker; the text is incomplete. Run it again.",
     Outcome.FILTERED: "the provider's content filter stopped the answer; rephrase the prompt.",
+    Outcome.LIMIT: "the reply is more than this client agreed to hold; what arrived is kept.",
     Outcome.INTERRUPTED: "interrupted; what arrived is kept.",
     Outcome.STOPPED: "stopped; what arrived is kept.",
     Outcome.ERROR_IN_STREAM: f"the API ended the stream with an error and no message. {_KEPT}",

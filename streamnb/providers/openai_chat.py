@@ -146,6 +146,8 @@ def _message(message: Mapping[str, Any], index: int) -> Iterator[Event]:
     words = message.get("content") or message.get("refusal")
     if isinstance(words, str) and words:
         yield Event("message", words, index, name="refusal" if not message.get("content") else None)
+    elif isinstance(words, list):
+        yield from _parts(words, index)
     yield from _tools(message, index)
 
 

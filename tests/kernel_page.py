@@ -1,0 +1,96 @@
+"""A real kernel, seen as a notebook page sees it: what one cell makes of messages, and what the page says back."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from jupyter_client.manager import start_new_kernel
+
+import streamnb.display
+
+PATH = os.pathsep.join([str(Path(__file__).parent), str(Path(streamnb.display.__file__).parents[2])])
+SETUP = """
+import asyncio
+from synthetic_stream import *
+from streamnb.display import panel, widget
+from streamnb.display.panel import PanelView
+S = 1_000_000_000
+def chunk(t_s, *events):
+    return Arrival(Chunk(0, 0, round(t_s * S), 1, 1, b'x'), events)
+def opened(header=HEADER, stop=lambda: None):
+    view = PanelView()
+    view.open(header, stop)
+    return view
+def final(text='', outcome=Outcome.COMPLETE, **rest):
+    return Final(**{'text': text, 'reasoning': '', 'outcome': outcome, 'error': None, 'summary': {}, 'citations': (),
+                    'messages': (), **rest})
+"""
+
+
+class Kernel:
+    """A real kernel and what its page would see of one cell."""
+
+    def __init__(self, client) -> None:
+        self.client = client
+
+    def start(self, code: str, *, allow_stdin: bool = True) -> str:
+        return self.client.execute(code, allow_stdin=allow_stdin)
+
+    def messages(self, request: str):
+        """All messages on iopub until the request is done, those of background work included."""
+        while True:
+            message = self.client.get_iopub_msg(timeout=20)
+            assert message["msg_type"] != "error", message["content"]["traceback"]
+            assert message["content"].get("name") != "stderr", message["content"]["text"]
+            own = message["parent_header"].get("msg_id") == request
+            if own and message["content"].get("execution_state") == "idle":
+                return
+            yield message
+
+    def run(self, code: str, *, allow_stdin: bool = True) -> list[dict]:
+        return list(self.messages(self.start(code, allow_stdin=allow_stdin)))
+
+    def printed(self, code: str) -> str:
+        return "".join(message["content"]["text"] for message in self.run(code) if message["msg_type"] == "stream")
+
+    def say(self, comm_id: str, **content) -> None:
+        """Send what the page sends."""
+        self.tell(comm_id, {"method": "custom", "content": content})
+
+    def tell(self, comm_id: str, data: dict) -> None:
+        message = self.client.session.msg("comm_msg", {"comm_id": comm_id, "data": data})
+        self.client.shell_channel.send(message)
+
+
+@contextlib.contextmanager
+def running_kernel() -> Iterator[Kernel]:
+    """A kernel that knows `SETUP`, gone at the end."""
+    manager, client = start_new_kernel(env=os.environ | {"PYTHONPATH": PATH})
+    try:
+        kernel = Kernel(client)
+        kernel.run(SETUP)
+        yield kernel
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
+
+
+def of_type(messages: list[dict], kind: str) -> list[dict]:
+    return [message for message in messages if message["msg_type"] == kind]
+
+
+def comm_of(messages: list[dict]) -> str:
+    return next(
+        m["content"]["comm_id"] for m in of_type(messages, "comm_open") if "run" in m["content"]["data"]["state"]
+    )
+
+
+def sent(messages: list[dict], comm_id: str = "") -> list[dict]:
+    """The contents that the page gets for one panel, in order; for the first one opened, unless it is named."""
+    wanted = comm_id or comm_of(messages)
+    comms = (message["content"] for message in of_type(messages, "comm_msg"))
+    custom = (comm["data"] for comm in comms if comm["comm_id"] == wanted and comm["data"]["method"] == "custom")
+    return [data["content"] for data in custom]

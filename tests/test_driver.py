@@ -1,0 +1,320 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fault_server import DONE, END, STOP, FaultServer, Wire, chunk, delta, head, serving
+from streamnb import settings
+from streamnb.deadlines import Deadlines
+from streamnb.driver import Driver
+from streamnb.errors import MissingKeyError, UsageError
+from streamnb.events import Arrival, Outcome, Prompt
+from streamnb.journal import Journal
+from streamnb.providers.openai_chat import OpenAIChat
+from streamnb.recording import Record, RunInfo
+from streamnb.settings import Target
+from streamnb.transcript import CallLine, Contents, EndLine, ReadLine, ReplyLine, RunLine, read_lines
+from streamnb.transport import StampedTransport
+
+SOON = Deadlines(connect_s=5, first_s=5, idle_s=5)
+
+
+class Watcher:
+    """Hears what an observer hears, in order."""
+
+    def __init__(self, on_arrival: Callable[[Arrival], None] = lambda _: None) -> None:
+        self.heard: list[Any] = []
+        self._on_arrival = on_arrival
+
+    def phase(self, name: str, t_ns: int) -> None:
+        self.heard.append(name)
+
+    def arrive(self, arrival: Arrival) -> None:
+        self.heard.append(arrival)
+        self._on_arrival(arrival)
+
+    @property
+    def phases(self) -> list[str]:
+        return [one for one in self.heard if isinstance(one, str)]
+
+
+def target(origin: str, provider: str = "openai_chat", **options: Any) -> Target:
+    return settings.resolve(provider, options, base_url=origin, model="m")
+
+
+def driver(origin: str, deadlines: Deadlines = SOON, watcher: Watcher | None = None, **options: Any) -> Driver:
+    observers = () if watcher is None else (watcher,)
+    return Driver(target(origin, **options), Prompt("hi", model="m"), deadlines, time, observers)
+
+
+@pytest.fixture
+def record(tmp_path: Path) -> Record:
+    return Record(RunInfo("run-1", "openai_chat", "openai_chat", time.time_ns()), Journal(tmp_path / "run.jsonl"))
+
+
+@pytest.fixture
+def written(record: Record) -> Callable[[], Contents]:
+    """What the run file holds now."""
+    return lambda: read_lines(record.journal.path.read_bytes())
+
+
+async def run(driver: Driver, record: Record) -> None:
+    transport = StampedTransport()
+    try:
+        await driver.run(record, transport)
+    finally:
+        await transport.aclose()
+
+
+def text(record: Record) -> str:
+    return "".join(record.events.text)
+
+
+async def answer(wire: Wire) -> None:
+    await wire.head()
+    await wire.chunks(delta("Hel"), delta("lo"), STOP, DONE)
+    await wire.send(END)
+
+
+async def begin(wire: Wire) -> None:
+    await wire.head()
+    await wire.chunks(delta("Hel"))
+    await wire.gone()
+
+
+async def hold(wire: Wire) -> None:
+    await wire.gone()
+
+
+async def test_a_run_is_written_line_by_line_in_its_order(record: Record, written: Callable[[], Contents]):
+    with serving(answer) as server:
+        await run(driver(server.origin), record)
+    lines = written().lines
+    kinds = [type(line) for line in lines]
+    assert kinds[:3] == [RunLine, CallLine, ReplyLine]
+    assert set(kinds[3:-1]) == {ReadLine}
+    assert kinds[-1] is EndLine
+    assert (record.outcome, text(record)) == (Outcome.COMPLETE, "Hello")
+    stamps = [line.t_ns for line in lines[1:]]
+    assert stamps == sorted(stamps)
+
+
+async def test_observers_hear_the_phases_and_the_arrivals_between_them(record: Record):
+    watcher = Watcher()
+    with serving(answer) as server:
+        await run(driver(server.origin, watcher=watcher), record)
+    assert watcher.phases == ["connecting", "waiting", "complete"]
+    assert watcher.heard[:2] == ["connecting", "waiting"]
+    assert b"".join(one.chunk.data for one in watcher.heard[2:-1]) == b"".join(record.chunks.data)
+
+
+class Clumsy(OpenAIChat):
+    """Its framer has a bug."""
+
+    def framer(self, call: Any, head: Any) -> Any:
+        return self
+
+    def feed(self, data: bytes) -> Any:
+        raise ZeroDivisionError
+
+
+async def test_the_bytes_are_on_disk_before_anything_looks_at_them(record: Record, written: Callable[[], Contents]):
+    with serving(answer) as server:
+        clumsy = Target("clumsy", Clumsy(server.origin), None, "m", None)
+        with pytest.raises(ZeroDivisionError):
+            await run(Driver(clumsy, Prompt("hi"), SOON, time), record)
+    contents = written()
+    assert b"".join(line.b for line in contents.reads).startswith(delta("Hel"))
+    assert [line.outcome for line in contents.lines if isinstance(line, EndLine)] == ["interrupted"]
+
+
+async def test_an_arrival_is_on_disk_when_an_observer_hears_of_it(record: Record, written: Callable[[], Contents]):
+    seen = []
+    watcher = Watcher(lambda arrival: seen.append(arrival.chunk.data == written().reads[-1].b))
+    with serving(answer) as server:
+        await run(driver(server.origin, watcher=watcher), record)
+    assert seen
+    assert all(seen)
+
+
+async def test_a_stop_before_the_first_step_sends_nothing(record: Record, written: Callable[[], Contents]):
+    with serving(answer) as server:
+        stopped = driver(server.origin)
+        stopped.stop()
+        await run(stopped, record)
+        assert server.accepted == 0
+    assert (record.outcome, record.error) == (Outcome.STOPPED, "stopped; what arrived is kept.")
+    assert [type(line) for line in written().lines] == [RunLine, EndLine]
+
+
+@pytest.fixture
+def silent() -> Iterator[str]:
+    """An address where nobody takes the connection."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as listener:
+        fillers = [socket.socket() for _ in range(4)]
+        for filler in fillers:
+            filler.setblocking(False)
+            filler.connect_ex(listener.getsockname())
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        for filler in fillers:
+            filler.close()
+
+
+async def test_a_stop_while_connecting_ends_the_run(record: Record, silent: str):
+    stopped = driver(silent)
+    task = asyncio.create_task(run(stopped, record))
+    while not record.calls:
+        await asyncio.sleep(0)
+    await asyncio.sleep(0.02)
+    stopped.stop()
+    await task
+    assert (record.outcome, record.calls[0].status, record.calls[0].t0_ns) == (Outcome.STOPPED, None, None)
+
+
+@pytest.mark.parametrize("script", [hold, begin])
+async def test_a_stop_keeps_what_arrived_and_closes_the_socket_within_a_second(script: Any, record: Record):
+    with serving(script) as server:
+        stopped = driver(server.origin)
+        task = asyncio.create_task(run(stopped, record))
+        while not (record.events.kind if script is begin else server.requests):
+            await asyncio.sleep(0.001)
+        start = time.monotonic()
+        stopped.stop()
+        stopped.stop(Outcome.INTERRUPTED)  # too late: the first counts
+        await task
+        assert await asyncio.to_thread(server.wait_left) - start < 1
+    assert (record.outcome, text(record)) == (Outcome.STOPPED, "Hel" if script is begin else "")
+
+
+async def test_who_cancels_the_task_from_outside_interrupts(record: Record, written: Callable[[], Contents]):
+    with serving(begin) as server:
+        task = asyncio.create_task(run(driver(server.origin), record))
+        while not record.events.kind:
+            await asyncio.sleep(0.001)
+        task.cancel()
+        await task
+        await asyncio.to_thread(server.wait_left)
+    assert record.outcome is Outcome.INTERRUPTED
+    assert written().end.outcome == "interrupted"
+
+
+async def test_no_connection_is_recorded_with_how_far_it_came(record: Record, written: Callable[[], Contents]):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        origin = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    await run(driver(origin), record)
+    assert record.outcome is Outcome.CONNECT_ERROR
+    assert record.error == (
+        f"openai_chat: no connection to {origin[7:]}: {origin[7:]}: connection refused; nothing listens there. "
+        "Check the base URL and the network."
+    )
+    assert [type(line) for line in written().lines] == [RunLine, CallLine, EndLine]
+    assert written().end.ending["reached"]["reused"] is False
+
+
+@pytest.mark.parametrize("length", [None, 10_000_000])
+async def test_of_an_error_body_no_more_than_64_kib_is_read(length: int | None, record: Record):
+    async def script(wire: Wire) -> None:
+        await wire.send(head("text/html", "500 Internal Server Error", **({"Content_Length": str(length)} if length else {})))
+        await wire.repeat(bytes(20_000) if length else chunk(b"<p>x</p>" * 2500), 0.001)
+
+    with serving(script) as server:
+        await run(driver(server.origin), record)
+        await asyncio.to_thread(server.wait_left)
+    assert record.outcome is Outcome.HTTP_ERROR
+    assert sum(map(len, record.chunks.data)) < 200_000
+
+
+async def test_an_error_is_one_line_however_long_the_server_is(record: Record):
+    async def script(wire: Wire) -> None:
+        message = "first\nsecond\r\n\tthird " * 500
+        await wire.reply(json.dumps({"error": {"message": message}}).encode(), status="400 Bad Request")
+
+    with serving(script) as server:
+        await run(driver(server.origin), record)
+    assert record.error.startswith("openai_chat answered 400: first second third first")
+    assert "\n" not in record.error
+    assert len(record.error) <= 1000
+
+
+async def test_a_failing_observer_still_leaves_exactly_one_end_line(record: Record, written: Callable[[], Contents]):
+    def fail(arrival: Arrival) -> None:
+        raise ZeroDivisionError
+
+    with serving(answer) as server, pytest.raises(ZeroDivisionError):
+        await run(driver(server.origin, watcher=Watcher(fail)), record)
+    assert sum(isinstance(line, EndLine) for line in written().lines) == 1
+
+
+STREAM = {"messages": [], "clientSideActions": [{"type": "stream", "stream": True, "expectsDedicatedReply": True}]}
+
+
+async def typebot(wire: Wire) -> None:
+    """Ends its stream but not the connection, and never answers what comes then."""
+    path = wire.request.split(b" ")[1]
+    if path.endswith(b"startChat"):
+        await wire.reply(json.dumps({"sessionId": "s1", **STREAM}).encode())
+        return
+    if path.endswith(b"streamMessage"):
+        await wire.head("text/plain")
+        await wire.chunks(b'0:"Hello"\n', b'e:{"finishReason":"stop"}\n', b'd:{"finishReason":"stop"}\n')
+    await wire.gone()
+
+
+async def test_the_clocks_run_on_when_a_stream_that_was_whole_is_left_by_one_of_them(record: Record):
+    clocks = Deadlines(first_s=0.15, idle_s=0.15)
+    with serving(typebot) as server:
+        chat = settings.resolve("typebot", {"typebot": "demo"}, base_url=server.origin)
+        await asyncio.wait_for(run(Driver(chat, Prompt(), clocks, time), record), 5)
+    assert [row.name for row in record.calls] == ["startChat", "streamMessage", "continueChat"]
+    assert record.outcome is Outcome.TIMEOUT_FIRST
+    assert text(record) == "Hello"
+
+
+KEY = "canary-0123456789abcdef"
+
+
+async def test_the_beginning_of_a_key_at_the_very_end_is_held_back_and_then_released(
+    record: Record, monkeypatch: pytest.MonkeyPatch, written: Callable[[], Contents]
+):
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+
+    async def script(wire: Wire) -> None:
+        await wire.send(head() + chunk(DONE) + chunk(b": " + KEY[:9].encode()) + END)
+
+    with serving(script) as server:
+        await run(driver(server.origin), record)
+    reads = written().reads
+    assert [line.h for line in reads][-2:] == [9, 0]
+    assert b"".join(line.b for line in reads) == DONE + b": " + KEY[:9].encode()
+    assert sum(line.w for line in reads) == server.written
+
+
+def test_a_missing_key_or_a_wrong_prompt_is_an_error_before_anything_happens(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    with pytest.raises(MissingKeyError, match="OPENAI_API_KEY"):
+        driver("https://api.example/v1")
+    with pytest.raises(UsageError, match="needs a model"):
+        Driver(settings.resolve("openai_chat", {}), Prompt("hi"), SOON, time)
+
+
+def test_a_driver_that_does_not_run_has_no_clock():
+    idle = driver("http://127.0.0.1:1")
+    with pytest.raises(RuntimeError, match="does not run"):
+        _ = idle._watching
+
+
+async def test_the_same_driver_code_serves_two_runs_at_once(tmp_path: Path):
+    async def one(server: FaultServer, name: str) -> Record:
+        record = Record(RunInfo(name, "openai_chat", "openai_chat", 0), Journal(tmp_path / f"{name}.jsonl"))
+        await run(driver(server.origin), record)
+        return record
+
+    with serving(answer) as server:
+        records = await asyncio.gather(*(one(server, f"run-{number}") for number in range(8)))
+    assert {(record.outcome, text(record)) for record in records} == {(Outcome.COMPLETE, "Hello")}

@@ -1,0 +1,182 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from pathlib import Path
+
+import pytest
+from streamnb.conversation import Step
+from streamnb.events import Event, Outcome
+from streamnb.journal import Journal
+from streamnb.recording import Record, RunInfo
+from streamnb.transcript import CallLine, EndLine, ReadLine, ReplyLine, RunLine, read_lines
+
+INFO = RunInfo("run-1", "openai_chat", "demo", 1_000)
+RUN = RunLine("run-1", "openai_chat", "demo", {}, {}, {"t_ns": 5, "wall_ns": 1_000}, 1)
+TIMINGS = {"dns_s": 0.1, "connect_s": 0.2, "tls_s": None, "t0_ns": 1_000, "sent_ns": 1_100, "headers_ns": 1_500}
+
+
+def call(n: int = 0, *, stream: bool = True) -> CallLine:
+    return CallLine(n, 100 + n, f"call-{n}", "POST", "http://x.example", [], stream=stream)
+
+
+def reply(n: int = 0, **timings: float | None) -> ReplyLine:
+    headers = [("Content-Type", "text/event-stream")]
+    return ReplyLine(n, 1_500, 200, headers, "chunked", {**TIMINGS, "reused": False, **timings})
+
+
+def read(s: int, data: bytes = b"data: x\n\n", n: int = 0, t_ns: int = 2_000) -> ReadLine:
+    return ReadLine(n=n, s=s, t_ns=t_ns, w=len(data) + 5, h=0, b=data)
+
+
+def end(outcome: Outcome = Outcome.COMPLETE, error: str | None = None) -> EndLine:
+    return EndLine(outcome.value, error, {}, {}, 9_000)
+
+
+@pytest.fixture
+def record() -> Record:
+    record = Record(INFO)
+    record.begin(RUN)
+    return record
+
+
+def test_an_empty_record_says_nothing_and_nothing_is_zero(record: Record):
+    assert (record.t0_ns, record.end_ns, record.close_ns, record.outcome, record.error) == (None,) * 5
+    assert math.isnan(record.setup_s)
+    assert math.isnan(record.queued_s)
+    assert record.counts() == {"calls": 0, "reads": 0, "bytes": 0, "events": 0, "late_events": 0}
+
+
+def test_a_call_knows_only_what_happened(record: Record):
+    row = record.call(call())
+    assert (row.status, row.framing, row.t0_ns, row.first_byte_ns, row.end_ns, row.reused) == (None,) * 6
+    assert all(math.isnan(value) for value in (row.dns_s, row.connect_s, row.tls_s))
+    record.reply(reply())
+    assert (row.status, row.framing, row.dns_s, row.sent_ns, row.reused) == (200, "chunked", 0.1, 1_100, False)
+    assert math.isnan(row.tls_s)  # null in the file
+    assert row.headers == {"content-type": "text/event-stream"}
+
+
+def test_a_timing_that_this_version_does_not_know_is_left_out(record: Record):
+    record.call(call())
+    record.reached(0, {"t0_ns": 7, "queue_s": 3.0})
+    assert record.calls[0].t0_ns == 7
+    assert not hasattr(record.calls[0], "queue_s")
+
+
+def test_a_read_is_a_row_and_the_first_one_dates_its_call(record: Record):
+    record.call(call())
+    record.reply(reply())
+    record.read(read(0, b"ab", t_ns=2_000))
+    record.read(read(1, b"c", t_ns=3_000))
+    chunks = record.chunks
+    assert (list(chunks.call), list(chunks.t_ns), chunks.data) == ([0, 0], [2_000, 3_000], [b"ab", b"c"])
+    assert (list(chunks.wire_bytes), list(chunks.server_t_ns)) == ([7, 6], [-1, -1])
+    assert record.calls[0].first_byte_ns == 2_000
+
+
+def test_what_a_read_amounted_to_goes_to_its_row_and_to_the_arrival(record: Record):
+    record.call(call())
+    record.read(read(0))
+    event = Event("delta", "hé", 1, "n", "i", {"a": [1]}, frozenset({"late", "lossy"}))
+    arrival = record.understood(Step((event,), 2, 1_900))
+    assert (arrival.events, arrival.chunk.seq, arrival.chunk.n_frames, arrival.chunk.server_t_ns) == (
+        (event,),
+        0,
+        2,
+        1_900,
+    )
+    assert (arrival.chunk.data, arrival.chunk.n_bytes, arrival.chunk.wire_bytes) == (b"data: x\n\n", 9, 14)
+    events = record.events
+    assert (list(events.chunk), list(events.choice), events.kind, events.text) == ([0], [1], ["delta"], ["hé"])
+    assert (events.name, events.id, events.data, events.flags) == (["n"], ["i"], ['{"a": [1]}'], ["late lossy"])
+
+
+def test_what_the_end_of_the_body_completes_is_added_to_the_last_read(record: Record):
+    record.call(call())
+    record.read(read(0))
+    record.understood(Step((Event("delta", "a"),), 1))
+    record.understood(Step((Event("delta", "b"),), 1))
+    assert (list(record.chunks.n_frames), list(record.chunks.n_events), list(record.events.chunk)) == ([2], [2], [0, 0])
+
+
+def test_no_choice_no_name_no_data_stay_missing(record: Record):
+    record.call(call())
+    record.read(read(0))
+    record.understood(Step((Event("ping"),), 1))
+    events = record.events
+    assert (list(events.choice), events.name, events.id, events.data, events.flags) == ([-1], [None], [None], [None], [""])
+
+
+def test_a_lone_surrogate_in_a_name_can_still_be_written_anywhere(record: Record):
+    record.call(call())
+    record.read(read(0))
+    record.understood(Step((Event("tool_call", name="f\ud83d", id="é", data={"x": "\ud83d"}),), 1))
+    assert (record.events.name, record.events.id) == (["f?"], ["é"])
+    assert json.loads(record.events.data[0]) == {"x": "\ud83d"}
+
+
+def test_t0_is_that_of_the_first_streaming_call_and_setup_what_came_before(record: Record):
+    record.call(call(0, stream=False))
+    record.reply(reply(0, t0_ns=300))
+    record.end_call(400)
+    record.call(call(1))
+    record.reply(reply(1, t0_ns=1_000_000_100))
+    record.end_call(2_000_000_000)
+    record.call(call(2, stream=False))
+    record.end_call(3_000_000_000)
+    assert record.t0_ns == 1_000_000_100
+    assert record.setup_s == 1.0
+    assert (record.close_ns, record.end_ns) == (2_000_000_000, 3_000_000_000)
+
+
+def test_only_the_first_outcome_counts(record: Record):
+    record.end(Outcome.STOPPED, "stopped", end(Outcome.STOPPED, "stopped"))
+    record.end(Outcome.COMPLETE, None, end())
+    assert (record.outcome, record.error) == (Outcome.STOPPED, "stopped")
+
+
+def test_late_events_are_counted(record: Record):
+    record.call(call())
+    record.read(read(0))
+    late = frozenset({"late", "lossy"})
+    record.understood(Step((Event("delta", "a"), Event("delta", "b", flags=late)), 2))
+    assert record.counts() == {"calls": 1, "reads": 1, "bytes": 9, "events": 2, "late_events": 1}
+
+
+def test_every_line_is_in_the_file_as_soon_as_it_happens(tmp_path: Path):
+    journal = Journal(tmp_path / "run.jsonl")
+    record = Record(INFO, journal)
+    lines = [RUN, call(), reply(), read(0), end()]
+    for line, happens in zip(
+        lines,
+        (record.begin, record.call, record.reply, record.read, lambda line: record.end(Outcome.COMPLETE, None, line)),
+        strict=True,
+    ):
+        happens(line)
+        assert read_lines(journal.path.read_bytes()).lines[-1] == line
+    assert (record.warning, journal._fd) == (None, None)
+
+
+def test_a_disk_that_fails_is_a_warning_and_the_columns_go_on(tmp_path: Path):
+    (tmp_path / "file").write_text("no directory")
+    record = Record(INFO, Journal(tmp_path / "file" / "run.jsonl"))
+    record.begin(RUN)
+    record.call(call())
+    record.read(read(0))
+    record.end(Outcome.COMPLETE, None, end())
+    assert "the run goes on in memory" in record.warning
+    assert record.chunks.data == [b"data: x\n\n"]
+
+
+def test_a_record_of_a_torn_file_says_so(record: Record):
+    assert record.warning is None
+    record.problem = "line 7, the last, was cut"
+    assert record.warning == "line 7, the last, was cut"
+
+
+def test_run_info_is_a_value():
+    assert dataclasses.replace(INFO, model="m").model == "m"
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        INFO.run_id = "other"

@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import pytest
+import streamnb
+from record_builder import append, delta, read, reasoning, record, usage
+from streamnb.events import Event, Outcome, Prompt
+from streamnb.providers import load
+from streamnb.results import Run, remember, session
+from streamnb.transcript import EndLine
+
+
+def run(*events: Event, outcome: Outcome | None = Outcome.COMPLETE, error: str | None = None) -> Run:
+    """A run of one read per event, a second apart."""
+    made = record(*(read(second, event) for second, event in enumerate(events, 1)))
+    if outcome is not None:
+        made.end_call(made.calls[0].t0_ns + 10_000_000_000)
+        made.end(outcome, error, EndLine(outcome.value, error, {}, {}, 0))
+    return Run(made, load("openai_chat")("http://127.0.0.1/v1"), Prompt("hi"))
+
+
+def test_the_text_is_that_of_the_deltas():
+    one = run(delta("Hel"), Event("message", "whole"), reasoning("hm"), delta("lo"), Event("end", "all"))
+    assert (one.text, one.reasoning, one.messages) == ("Hello", "hm", ["whole"])
+
+
+def test_without_deltas_it_is_that_of_the_messages_and_else_of_the_end():
+    assert run(Event("message", "a"), Event("message", "b"), Event("end", "c")).text == "a\n\nb"
+    assert run(Event("end"), Event("end", "c")).text == "c"
+    assert run().text == ""
+
+
+def test_a_replacement_replaces_what_came_before():
+    one = run(delta("Hel"), Event("replace", "Good", 0), delta("bye"))
+    assert one.text == "Goodbye"
+
+
+def test_the_text_is_the_first_choice_and_the_others_are_beside_it():
+    one = run(delta("a", choice=1), delta("b", choice=0), delta("c", choice=1))
+    assert (one.text, one.texts) == ("b", {1: "ac", 0: "b"})
+
+
+def test_half_characters_in_two_deltas_are_one():
+    assert run(delta("\ud83d"), delta("\ude00")).text == "\U0001f600"
+
+
+def test_the_session_to_go_on_in_is_the_first_one_named():
+    assert run(Event("session", id="s1"), Event("session", id="s2")).session_id == "s1"
+    assert run().session_id is None
+
+
+def test_the_raw_bytes_are_those_of_all_reads():
+    made = record(read(1, data=b"ab"), read(2, data=b"c"))
+    assert Run(made, load("sse")(), Prompt()).raw == b"abc"
+
+
+@pytest.mark.parametrize("outcome", Outcome)
+def test_ok_is_what_the_outcome_says(outcome: Outcome):
+    one = run(delta(), outcome=outcome, error=None if outcome.ok else "why")
+    assert one.ok is outcome.ok
+    if outcome.ok:
+        one.raise_for_outcome()
+    else:
+        with pytest.raises(streamnb.RunError, match="why"):
+            one.raise_for_outcome()
+
+
+def test_a_bad_outcome_without_words_still_raises_with_some():
+    with pytest.raises(streamnb.RunError, match="demo ended as stopped"):
+        run(outcome=Outcome.STOPPED).raise_for_outcome()
+
+
+def test_a_run_that_still_runs_shows_what_is_there():
+    one = run(delta("Hel"), outcome=None)
+    assert (one.outcome, one.ok, one.error, one.warning) == (None, False, None, None)
+    assert repr(one) == "<Run r1 demo: running, 3 characters>"
+    assert one.summary["outcome"].isna().all()
+    one.raise_for_outcome()
+    append(one._record, read(2, delta("lo")))
+    assert (one.text, len(one.events), len(one.chunks)) == ("Hello", 2, 2)
+
+
+def test_the_row_holds_the_figures_of_the_stream():
+    row = run(delta("a"), delta("b"), usage(3, 2)).row()
+    assert (row["run_id"], row["outcome"], row["n_chunks"], row["tokens_out"]) == ("r1", "complete", 3, 2)
+    assert (row["ttft_s"], row["e2e_s"], row["close_s"], row["setup_s"]) == (1.0, 2.0, 10.0, 0.125)
+    assert math.isnan(row["queued_s"])
+
+
+def test_stalls_look_at_the_silence_before_the_end_too():
+    one = run(*(delta() for _ in range(5)))
+    assert one.stalls["after_seq"].notna().all()
+    assert one.stalls["length_s"].tolist() == [5.0]
+    assert one.stalls["recovered"].tolist() == [False]
+
+
+def test_gaps_are_those_between_reads_with_text():
+    assert run(delta(), usage(1, 1), delta()).gaps.shape[0] == 1
+
+
+def test_the_final_state_is_what_a_display_needs():
+    final = run(delta("Hi"), Event("message", "bubble"), outcome=Outcome.TRUNCATED, error="cut").final()
+    assert (final.text, final.messages, final.outcome, final.error) == ("Hi", ["bubble"], Outcome.TRUNCATED, "cut")
+    assert final.summary["n_chunks"] == 2
+    assert run(Event("message", "bubble")).final().messages == []  # it is the text already
+
+
+def test_the_rate_is_shown_in_what_was_counted():
+    summary = run(delta(), delta(), delta()).final().summary
+    assert (summary["rate_per_s"], summary["rate_unit"]) == (1.0, "chunks/s")
+    assert "rate_per_s" not in run(delta()).final().summary
+
+
+def test_alone_in_a_cell_it_shows_text_and_figures():
+    shown = run(delta("Hello <b>"))._repr_mimebundle_()
+    assert "Hello &lt;b&gt;" in shown["text/html"]
+    assert "Hello <b>" in shown["text/plain"]
+    assert "text/markdown" not in shown
+
+
+def test_the_header_names_the_host_without_credentials():
+    made = record()
+    header = Run(made, load("openai_chat")("http://me:pa55word@127.0.0.1:8000/v1"), Prompt()).header("note")
+    assert (header.host, header.note) == ("127.0.0.1:8000", "note")
+    assert "pa55word" not in repr(dataclasses.asdict(header))
+
+
+def test_the_session_remembers_runs_in_their_order():
+    one, two = run(), run()
+    remember(one)
+    remember(two)
+    assert session()[-2:] == (one, two)
