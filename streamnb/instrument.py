@@ -6,6 +6,7 @@ Knows httpx responses and records. Must not know: targets, keyrings, displays, I
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import os
 import secrets
@@ -198,6 +199,9 @@ class _Tap(httpx.AsyncByteStream):
 def _keys(request: httpx.Request) -> tuple[str, ...]:
     """The secrets of a request that someone else made: key headers and key-like query fields, without scheme words."""
     found = [request.headers[name].rpartition(" ")[2] for name in _KEY_HEADERS if name in request.headers]
+    if request.headers.get("authorization", "").lower().startswith("basic "):
+        with contextlib.suppress(ValueError):  # not base64, or no text in it: then it is masked as it stands
+            found.append(base64.b64decode(found[0]).decode().partition(":")[2])
     shown = dict(parse_qsl(httpx.URL(redact_url(str(request.url))).query.decode()))
     found += [value for name, value in request.url.params.items() if shown.get(name) != value]
     return tuple(value for value in found if value)

@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, Final, Literal
 
-from streamnb.events import TEXT_KINDS, Arrival, Event
+from streamnb.events import TEXT_KINDS, Arrival, Chunk, Event
 
 Phase = Literal["connecting", "waiting", "thinking", "answering", "stalled", "done"]
 
@@ -37,6 +37,8 @@ class Meter:
         self._first_answer_ns: int | None = None
         self._last_text_ns: int | None = None
         self._last_text_kind = ""
+        self._last_text_chunk: Chunk | None = None
+        self._last_seq = -1
         self._gaps = _Median()
         self._max_gap_ns: int | None = None
         self._done = False
@@ -52,8 +54,10 @@ class Meter:
 
     def arrive(self, arrival: Arrival) -> None:
         """Count one chunk and the events it completed."""
-        t_ns = arrival.chunk.t_ns
-        self.n_chunks += 1
+        chunk = arrival.chunk
+        t_ns = chunk.t_ns
+        self.n_chunks += chunk.seq != self._last_seq  # the end of a body completes events of a chunk counted before
+        self._last_seq = chunk.seq
         self.n_events += len(arrival.events)
         texts = [event for event in arrival.events if event.kind in TEXT_KINDS and event.text]
         for event in arrival.events:
@@ -62,7 +66,7 @@ class Meter:
             if event.kind != "ping":  # R5: a keepalive is not data
                 self.last_data_ns = t_ns
         if texts:
-            self._text(t_ns, texts)
+            self._text(chunk, texts)
 
     def finish(self) -> None:
         """Say that the run ended: nothing is stalled any more and the phase is `done`."""
@@ -147,12 +151,14 @@ class Meter:
         )
         return {name: getattr(self, name) for name in names} | {"rate_unit": self.rate_unit}
 
-    def _text(self, t_ns: int, texts: list[Event]) -> None:
-        self.n_text_chunks += 1
+    def _text(self, chunk: Chunk, texts: list[Event]) -> None:
+        t_ns, before = chunk.t_ns, self._last_text_chunk
+        self._last_text_chunk = chunk
+        self.n_text_chunks += before is None or before.seq != chunk.seq
         self.n_chars += sum(len(event.text) for event in texts)
         self._last_text_kind = texts[-1].kind
-        if self._last_text_ns is not None:
-            gap_ns = t_ns - self._last_text_ns
+        if before is not None and before.call == chunk.call and before.seq != chunk.seq:
+            gap_ns = t_ns - before.t_ns
             self._gaps.add(gap_ns)
             self._max_gap_ns = max(gap_ns, self._max_gap_ns or 0)
         self._last_text_ns = t_ns

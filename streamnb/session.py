@@ -227,4 +227,7 @@ def _notice(path: Path | None) -> str:
     if path is None or "recording" in _noticed:
         return ""
     _noticed.add("recording")
-    return f"Runs are recorded in {settings.recordings_dir()}; --no-record (record=False) switches it off."
+    where = settings.recordings_dir()
+    with contextlib.suppress(ValueError):  # the notice is saved with the notebook: no need to name the home in it
+        where = Path("~") / where.relative_to(Path.home())
+    return f"Runs are recorded in {where}; --no-record (record=False) switches it off."

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import math
 import threading
 
@@ -8,11 +9,13 @@ from streamnb.display.inert import TerminalFilter, visible
 from streamnb.display.view import Final
 from streamnb.events import Arrival, Choice, Chunk, Event, Outcome, Prompt
 
+SEQ = itertools.count()
+
 S = 1_000_000_000
 
 
 def arrival(*events: Event, t_s: float = 1) -> Arrival:
-    return Arrival(Chunk(0, 0, round(t_s * S), 1, 1, b"x"), events)
+    return Arrival(Chunk(next(SEQ), 0, round(t_s * S), 1, 1, b"x"), events)
 
 
 def drained(*events: Event):

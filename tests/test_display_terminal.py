@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 
 import pytest
 from hypothesis import given
@@ -10,7 +11,9 @@ from streamnb.display.terminal import PlainView
 from streamnb.display.view import Final, Header
 from streamnb.events import Arrival, Chunk, Event, Outcome
 
-HEADER = Header("openai_chat", "m", "demo", "127.0.0.1", "run", "recorded to /tmp/runs")
+SEQ = itertools.count()
+
+HEADER = Header("openai_chat", "m", "demo", "127.0.0.1", "run", "recorded to runs")
 RISKY = st.text(st.sampled_from("\x1b[]PX^_\\;?0m8A h\x07\x9b\x9c\x9d\x90\x98\x9e\x9f\x18\x7f\r\n\té\u202e\ud83d"))
 
 
@@ -20,7 +23,7 @@ class Terminal(io.StringIO):
 
 
 def arrival(*events: Event, t_ns: int = 0) -> Arrival:
-    return Arrival(Chunk(0, 0, t_ns, 1, 1, b"x"), events)
+    return Arrival(Chunk(next(SEQ), 0, t_ns, 1, 1, b"x"), events)
 
 
 def final(text="", outcome=Outcome.COMPLETE, error=None, **summary) -> Final:
@@ -51,7 +54,7 @@ def test_deltas_stand_as_they_came_and_one_line_sums_up():
     view.close(final("twice"))
     assert seen == ["Rivers ", "Rivers meander", "Rivers meander."]
     summary = "complete \u00b7 ttft 0.100 s \u00b7 total 0.300 s \u00b7 3 chunks \u00b7 10.0 chunks/s"
-    assert stream.getvalue() == f"Rivers meander.\n{summary}\nrecorded to /tmp/runs\n"
+    assert stream.getvalue() == f"Rivers meander.\n{summary}\nrecorded to runs\n"
 
 
 def test_reasoning_messages_and_errors_stand_on_lines_of_their_own():
@@ -63,7 +66,7 @@ def test_reasoning_messages_and_errors_stand_on_lines_of_their_own():
     )
     assert text.splitlines() == [
         *("Hello", "hm", "Answer", "Bye", "error: slow", "error: openai_chat: overloaded, try later"),
-        *("error in stream \u00b7 3 chunks", "recorded to /tmp/runs"),
+        *("error in stream \u00b7 3 chunks", "recorded to runs"),
     ]
 
 

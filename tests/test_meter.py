@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+import itertools
 import math
 import statistics
 
@@ -11,10 +13,11 @@ from streamnb.events import Arrival, Chunk, Event
 from streamnb.meter import Meter, _Median
 
 S = 1_000_000_000
+SEQ = itertools.count()
 
 
 def arrival(t_s: float, *events: Event) -> Arrival:
-    return Arrival(Chunk(seq=0, call=0, t_ns=round(t_s * S), n_bytes=1, wire_bytes=1, data=b"x"), events)
+    return Arrival(Chunk(next(SEQ), 0, t_ns=round(t_s * S), n_bytes=1, wire_bytes=1, data=b"x"), events)
 
 
 def delta(text: str = "a") -> Event:
@@ -173,3 +176,17 @@ def test_the_running_median_is_the_median(values):
     for value in values:
         median.add(value)
     assert median.value == statistics.median(values)
+
+
+def test_events_that_the_end_of_the_body_completes_belong_to_a_chunk_counted_before():
+    first = arrival(11, delta())
+    meter = fed(first, dataclasses.replace(first, events=(delta(), Event("end"))))
+    assert (meter.n_chunks, meter.n_text_chunks, meter.n_events, meter.n_chars) == (1, 1, 3, 2)
+    assert math.isnan(meter.max_gap_s)
+
+
+def test_the_pause_between_two_calls_is_no_gap_as_in_the_tables():
+    second = arrival(15, delta())
+    second = dataclasses.replace(second, chunk=dataclasses.replace(second.chunk, call=1))
+    meter = fed(arrival(11, delta()), arrival(11.5, delta()), second)
+    assert meter.max_gap_s == 0.5
