@@ -67,7 +67,7 @@ class Decoder:
         if self._name == "deflate":  # some servers leave out the zlib wrapper (RFC 9110 8.4.1.2)
             return zlib.decompressobj(zlib.MAX_WBITS if first & 0x0F == _ZLIB_HEAD else -zlib.MAX_WBITS)
         raise ProtocolError(
-            f"the server sent Content-Encoding {self._name!r} although identity was asked for; a proxy may be to blame."
+            f"the server sent Content-Encoding {self._name!r} although identity was asked for; check the base URL."
         )
 
     def _count(self, n_bytes: int) -> None:
