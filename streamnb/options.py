@@ -116,13 +116,12 @@ def build_parser(target: str | None = None) -> argparse.ArgumentParser:
 
 
 def _add(group: argparse._ArgumentGroup, option: Option) -> None:
-    flag = "--" + option.name.replace("_", "-")
     if option.type == "bool":
-        group.add_argument(flag, action="store_const", const=True, dest=option.name, help=option.help)
+        group.add_argument(option.flag, action="store_const", const=True, dest=option.name, help=option.help)
         return
     kind = json_value if option.type == "json" else str
     metavar = "|".join(option.choices) if option.choices else option.type.upper()
-    group.add_argument(flag, type=kind, dest=option.name, metavar=metavar, help=option.help)
+    group.add_argument(option.flag, type=kind, dest=option.name, metavar=metavar, help=option.help)
 
 
 def json_value(text: str) -> Any:

@@ -95,7 +95,7 @@ def resolve(  # noqa: PLR0913  # one keyword per thing a user can say
         base_url: another host that speaks the API.
         key_env: another environment variable for the key.
         model: as the user named it.
-        origin: address of the companion that serves it, or None for the real API.
+        origin: address of the companion that serves it (the simulator's has no path), or None for the real API.
         pace: pace and scenario for the simulator.
 
     Raises:
@@ -107,17 +107,28 @@ def resolve(  # noqa: PLR0913  # one keyword per thing a user can say
         if pace:
             raise UsageError(f"{', '.join(sorted(pace))} are for the simulator: add --sim (in Python sim=True).")
         return Target(typed, provider(base_url, key_env, **options), None, model, None)
-    if base_url is not None:
-        raise UsageError("--sim and --base-url exclude each other: the simulator has its own address.")
-    defaults = dict(provider.simulated)
+    simulated = not urlsplit(origin).path
+    _refuse_other_hosts(typed, provider, options, base_url, simulated=simulated)
+    if pace and not simulated:
+        raise UsageError(f"{', '.join(sorted(pace))} are for the simulator, and {typed!r} is a real model.")
     own = {option.name for option in provider.options}
-    given = {**{key: value for key, value in defaults.items() if key in own}, **options}
-    if profile and profile.companion == "local_model":
-        address = origin
-    else:
-        address = origin + _prefix(pace or {}) + urlsplit(provider.base_url).path
-    fallback = profile.model if profile else defaults.get("model")
+    given = {**{key: value for key, value in provider.simulated.items() if key in own}, **options}
+    address = origin + _prefix(pace or {}) + urlsplit(provider.base_url).path if simulated else origin
+    fallback = profile.model if profile else provider.simulated.get("model")
     return Target(typed, provider(address, key_env, **given), typed if profile else None, model or fallback, DUMMY_KEY)
+
+
+def _refuse_other_hosts(
+    typed: str, provider: type[Provider], options: Mapping[str, Any], base_url: str | None, *, simulated: bool
+) -> None:
+    """A companion has its own address: whoever uses one never talks to another host as well."""
+    flags = [option.flag for option in provider.options if option.type == "url" and options.get(option.name)]
+    if base_url is not None:
+        flags.append("--base-url")
+    if flags:
+        who = "the simulator" if simulated else "the local model"
+        hint = f", or use {typed!r} without --sim" if typed not in PROFILES else ""
+        raise UsageError(f"{who} has its own address: leave out {' and '.join(flags)}{hint}.")
 
 
 def _prefix(pace: Mapping[str, Any]) -> str:

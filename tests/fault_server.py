@@ -222,9 +222,7 @@ def _loop() -> asyncio.AbstractEventLoop:
 
 
 @contextlib.contextmanager
-def serving(
-    script: Script, *, host: str = "127.0.0.1", context: ssl.SSLContext | None = None
-) -> Iterator[FaultServer]:
+def serving(script: Script, *, host: str = "127.0.0.1", context: ssl.SSLContext | None = None) -> Iterator[FaultServer]:
     """A server that runs `script` for each request; gone, with its connections, behind the block."""
     server = FaultServer(script, host, context)
     asyncio.run_coroutine_threadsafe(server.open(), _loop()).result(PATIENCE_S)

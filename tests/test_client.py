@@ -27,7 +27,9 @@ async def endless(wire: Wire) -> None:
 
 
 @pytest.mark.parametrize(("target", "options"), [("demo", {}), ("typebot", {"sim": True, "typebot": "demo"})])
-def test_every_read_is_stamped_after_the_server_sent_it_and_none_before_another(target: str, options: dict[str, object]):
+def test_every_read_is_stamped_after_the_server_sent_it_and_none_before_another(
+    target: str, options: dict[str, object]
+):
     run = streamnb.stream(target, "hi", pace={"ttft": 0.005, "gap": 0.002, "tokens": 100}, **options)
     assert run.outcome == "complete"
     chunks = run.chunks

@@ -220,7 +220,9 @@ async def test_no_connection_is_recorded_with_how_far_it_came(record: Record, wr
 @pytest.mark.parametrize("length", [None, 10_000_000])
 async def test_of_an_error_body_no_more_than_64_kib_is_read(length: int | None, record: Record):
     async def script(wire: Wire) -> None:
-        await wire.send(head("text/html", "500 Internal Server Error", **({"Content_Length": str(length)} if length else {})))
+        await wire.send(
+            head("text/html", "500 Internal Server Error", **({"Content_Length": str(length)} if length else {}))
+        )
         await wire.repeat(bytes(20_000) if length else chunk(b"<p>x</p>" * 2500), 0.001)
 
     with serving(script) as server:

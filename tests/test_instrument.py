@@ -53,9 +53,7 @@ async def test_its_events_are_those_of_httpx_sse(mine: httpx.AsyncClient):
 
 async def test_the_run_has_its_tables_and_can_be_opened(mine: httpx.AsyncClient):
     target = url(OPTIONS) + COMPLETIONS
-    async with streamnb.aconnect_sse(
-        mine, "POST", target, provider="openai_chat", json=HELLO, headers=KEY
-    ) as source:
+    async with streamnb.aconnect_sse(mine, "POST", target, provider="openai_chat", json=HELLO, headers=KEY) as source:
         async for _ in source.aiter_sse():
             pass
     run = source.run
@@ -146,9 +144,7 @@ async def test_an_error_of_the_caller_comes_out_and_the_run_is_stopped(mine: htt
 
 
 @pytest.mark.parametrize("read_it", [True, False])
-async def test_an_error_status_is_an_http_error_whether_its_body_is_read_or_not(
-    read_it: bool, mine: httpx.AsyncClient
-):
+async def test_an_error_status_is_an_http_error_whether_its_body_is_read_or_not(read_it: bool, mine: httpx.AsyncClient):
     async def script(wire: Wire) -> None:
         await wire.reply(b'{"error":{"message":"bad luck"}}', status="429 Too Many", X_Request_Id="req-7")
 

@@ -9,8 +9,8 @@ import pytest
 
 from streamnb.conversation import MAX_CALLS, Conversation
 from streamnb.errors import UsageError
-from streamnb.events import Outcome, Prompt
-from streamnb.providers import Ending, ReplyHead, load
+from streamnb.events import Event, Outcome, Prompt
+from streamnb.providers import Ending, Reply, ReplyHead, load
 from streamnb.redaction import Secret
 from streamnb.testing import events
 from streamnb.wire import JSONBodyFramer, RawTextFramer, SniffFramer
@@ -322,3 +322,14 @@ def test_replies_of_any_shape_are_read(value, kinds):
     conversation.begin(ReplyHead())
     conversation.feed(value.encode())
     assert [event.kind for event in conversation.close().events] == kinds
+
+
+def test_a_preview_starts_at_the_builder_and_goes_on_at_the_viewer():
+    bot = Typebot("https://viewer.example", typebot="t", preview=True, builder_url="https://builder.example")
+    flow = bot.flow(Prompt("Hi"))
+    start = next(flow)
+    assert (start.base_url, start.path) == ("https://builder.example", "/api/v1/typebots/t/preview/startChat")
+    session = Event("session", id="s")
+    assert flow.send(Reply(200, {}, [session], "", Outcome.COMPLETE)).base_url is None
+    published = Typebot("https://viewer.example", typebot="t", builder_url="https://builder.example")
+    assert next(published.flow(Prompt())).base_url is None

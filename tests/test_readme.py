@@ -42,7 +42,9 @@ def test_the_tables_of_the_readme_are_those_of_the_code(name: str, bless: bool) 
 
 @pytest.mark.parametrize("block", re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL))
 def test_the_blocks_of_the_readme_run(block: str) -> None:
-    done = subprocess.run([sys.executable, "-W", "error", "-c", block], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", block], capture_output=True, text=True, timeout=60, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout
 

@@ -106,7 +106,13 @@ def test_no_choice_no_name_no_data_stay_missing(record: Record):
     record.read(read(0))
     record.understood(Step((Event("ping"),), 1))
     events = record.events
-    assert (list(events.choice), events.name, events.id, events.data, events.flags) == ([-1], [None], [None], [None], [""])
+    assert (list(events.choice), events.name, events.id, events.data, events.flags) == (
+        [-1],
+        [None],
+        [None],
+        [None],
+        [""],
+    )
 
 
 def test_a_lone_surrogate_in_a_name_can_still_be_written_anywhere(record: Record):

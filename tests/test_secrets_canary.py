@@ -50,7 +50,7 @@ def kept(caplog: pytest.LogCaptureFixture, recordings: Path) -> Callable[[Run], 
         tables = [getattr(run, name) for name in TABLES] + [streamnb.runs(), streamnb.recordings()]
         for table in tables:
             raw = table.map(lambda cell: cell.decode("latin-1") if isinstance(cell, bytes) else cell)
-            sinks += [raw.to_json(), raw.to_csv(), raw.to_string(), repr(table), table.to_html()]
+            sinks += [raw.to_json(date_format="iso"), raw.to_csv(), raw.to_string(), repr(table), table.to_html()]
         try:
             run.raise_for_outcome()
         except streamnb.RunError as error:
@@ -62,7 +62,7 @@ def kept(caplog: pytest.LogCaptureFixture, recordings: Path) -> Callable[[Run], 
 
 
 def assert_clean(text: str) -> None:
-    assert [name for name, needle in NEEDLES.items() if needle in text] == []
+    assert [text[max(0, text.index(needle) - 60) :][:120] for needle in NEEDLES.values() if needle in text] == []
 
 
 def echoed(wire: Wire) -> str:
@@ -227,8 +227,7 @@ def test_credentials_in_the_address_are_in_nothing_that_is_kept(kept: Callable[[
 def test_a_key_typed_where_its_variables_name_belongs_is_refused_and_not_repeated(typed: str):
     with pytest.raises(UsageError) as caught:
         streamnb.stream("openai_chat", "hi", model="m", key_env=typed)
-    assert typed not in "".join(traceback.format_exception(caught.value, capture_locals=False)).partition("streamnb")[2]
-    assert typed not in str(caught.value)
+    assert typed not in "".join(traceback.format_exception(caught.value))
 
 
 def test_a_missing_key_names_its_variable(monkeypatch: pytest.MonkeyPatch):

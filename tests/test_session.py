@@ -20,7 +20,6 @@ from streamnb.events import Outcome
 from streamnb.session import Ask, Session, ask
 
 
-
 async def begin(wire: Wire) -> None:
     await wire.head()
     await wire.chunks(delta("Hel"))

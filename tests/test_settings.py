@@ -88,8 +88,20 @@ def test_pace_without_the_simulator_is_refused():
 
 
 def test_a_simulated_target_has_no_other_address():
-    with pytest.raises(UsageError, match="--sim and --base-url exclude each other"):
+    with pytest.raises(UsageError, match="the simulator has its own address: leave out --base-url"):
         resolve("openai_chat", {}, origin=SIM, base_url="https://api.example")
+    with pytest.raises(UsageError, match="the local model has its own address"):
+        resolve("local", {}, origin="http://127.0.0.1:9/v1", base_url="https://api.example")
+
+
+def test_every_target_can_be_simulated_the_local_model_too():
+    local = resolve("local", {}, origin=SIM, pace={"tokens": 1})
+    assert local.provider.base_url == f"{SIM}/~stamps=1,tokens=1/v1"
+
+
+def test_a_real_model_has_no_pace():
+    with pytest.raises(UsageError, match="gap are for the simulator, and 'local' is a real model"):
+        resolve("local", {}, origin="http://127.0.0.1:9/v1", pace={"gap": 1})
 
 
 def test_an_option_the_provider_does_not_have_is_refused():
@@ -103,3 +115,8 @@ def test_recordings_go_to_the_user_data_directory_unless_named(monkeypatch: pyte
     assert recordings_dir() == tmp_path / "runs"
     monkeypatch.delenv("STREAMNB_RECORDINGS")
     assert recordings_dir() == platformdirs.user_data_path("streamnb") / "recordings"
+
+
+def test_a_simulated_run_talks_to_no_second_host_either():
+    with pytest.raises(UsageError, match=r"leave out --builder-url, or use 'typebot' without --sim\."):
+        resolve("typebot", {"preview": True, "builder_url": "https://builder.example"}, origin=SIM)

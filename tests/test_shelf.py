@@ -144,11 +144,17 @@ FOREIGN = {
     "empty": (b"", r"line 1: the file is empty"),
     "not ours": (b'{"cells": []}\n', r"line 1:"),
     "a picture": (b"\x89PNG\r\n\x1a\n\0\0", r"line 1:"),
-    "unknown provider": (encode(RunLine("r", "nobody", "x", {}, {}, {"t_ns": 1, "wall_ns": 1}, 1)), "no provider 'nobody'"),
+    "unknown provider": (
+        encode(RunLine("r", "nobody", "x", {}, {}, {"t_ns": 1, "wall_ns": 1}, 1)),
+        "no provider 'nobody'",
+    ),
     "a path as provider": (encode(RunLine("r", "../evil", "x", {}, {}, {"t_ns": 1, "wall_ns": 1}, 1)), "no provider"),
     "reply to nothing": (encode(RUN) + REPLY % 0, r"line 2: it belongs to call 0, but the latest call is -1"),
     "read of another call": (encode(RUN) + CALL + REPLY % 0 + READ % 3, r"line 4: it belongs to call 3"),
-    "altered bytes": (encode(RUN) + CALL + REPLY % 0 + (READ % 0).replace(b'"b":"x"', b'"b":"y"') + REPLY % 0, "line 4: .*CRC"),
+    "altered bytes": (
+        encode(RUN) + CALL + REPLY % 0 + (READ % 0).replace(b'"b":"x"', b'"b":"y"') + REPLY % 0,
+        "line 4: .*CRC",
+    ),
     "unknown outcome": (encode(RUN) + encode(EndLine("fine", None, {}, {}, 1)), "does not know: 'fine'"),
     "bad option": (
         encode(RunLine("r", "openai_chat", "x", {"auth": "nope"}, {}, {"t_ns": 1, "wall_ns": 1}, 1)),

@@ -124,7 +124,11 @@ def test_a_password_in_a_wrong_base_url_is_not_repeated():
         (ConnectError("no"), Outcome.CONNECT_ERROR, "no"),
         (httpx.ConnectError("refused"), Outcome.CONNECT_ERROR, "no connection to h: refused. Check the base URL"),
         (httpx.ConnectTimeout("late"), Outcome.CONNECT_ERROR, "no connection to h: late. Check the base URL"),
-        (httpx.ReadError("reset"), Outcome.PROTOCOL_ERROR, "the connection to h broke off: reset. What arrived is kept"),
+        (
+            httpx.ReadError("reset"),
+            Outcome.PROTOCOL_ERROR,
+            "the connection to h broke off: reset. What arrived is kept",
+        ),
         (httpx.WriteError("pipe"), Outcome.PROTOCOL_ERROR, "the connection to h broke off: pipe. What arrived is kept"),
         (httpx.RemoteProtocolError("bad."), Outcome.PROTOCOL_ERROR, "h broke the HTTP protocol: bad. What arrived"),
     ],

@@ -54,9 +54,14 @@ class Option:
 
     name: str
     help: str
-    type: Literal["str", "int", "float", "bool", "json"] = "str"
+    type: Literal["str", "int", "float", "bool", "json", "url"] = "str"
     default: Any = None
     choices: tuple[str, ...] = ()
+
+    @property
+    def flag(self) -> str:
+        """As it is typed on the magic line."""
+        return "--" + self.name.replace("_", "-")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -66,6 +71,7 @@ class Call:
     Attributes:
         name: what it is called in the tables; also the `event` of a JSON reply's frame.
         path: appended to the base URL.
+        base_url: another host than the provider's, for an API that lives on two.
         body: JSON value, or None for no body.
         headers: values may be a `Secret`, resolved in transport only.
         query: as headers.
@@ -83,6 +89,7 @@ class Call:
     stream: bool = False
     delay_s: float = 0.0
     secret_fields: tuple[str, ...] = ()
+    base_url: str | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -248,7 +255,13 @@ def _flag(value: Any) -> bool:
     return value
 
 
-_CONVERT: Final[Mapping[str, Callable[[Any], Any]]] = {"int": int, "float": float, "str": str, "bool": _flag}
+_CONVERT: Final[Mapping[str, Callable[[Any], Any]]] = {
+    "int": int,
+    "float": float,
+    "str": str,
+    "bool": _flag,
+    "url": str,
+}
 
 
 def _fit(provider: str, option: Option, value: Any) -> Any:

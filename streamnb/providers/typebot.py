@@ -64,6 +64,7 @@ class Typebot(Provider):
             "no_continue", "stop after the stream: do not send its text back with continueChat", "bool", default=False
         ),
         Option("preview", "start the unpublished bot from the builder (needs the key)", "bool", default=False),
+        Option("builder_url", "address of the builder, for --preview, where it is not the viewer's own", "url"),
         Option("prefilled", "variables the bot starts with, as a JSON object", "json"),
         Option(
             "framing",
@@ -115,7 +116,8 @@ class Typebot(Provider):
             "prefilledVariables": self.values["prefilled"],
         }
         path = f"{self.values['chat_prefix']}/typebots/{quote(typebot, safe='')}{middle}/startChat"
-        return Call(START, path=path, body=merge(body, {}), headers=headers)
+        builder = self.values["builder_url"] if self.values["preview"] else None
+        return Call(START, path=path, body=merge(body, {}), headers=headers, base_url=builder)
 
     def _continue(self, session: str, message: Any, delay_s: float = 0.0) -> Call:
         body = merge({"message": message, "textBubbleContentFormat": "markdown"}, {})

@@ -163,7 +163,7 @@ def providers(classes: Iterable[type[Provider]]) -> pd.DataFrame:
     columns: dict[str, list[Any]] = {
         name: [getattr(row, name) for row in rows] for name in ("name", "title", "key_env", "key_required", "base_url")
     }
-    flags = [" ".join("--" + option.name.replace("_", "-") for option in row.options) for row in rows]
+    flags = [" ".join(option.flag for option in row.options) for row in rows]
     return build("providers", columns | {"options": flags})
 
 

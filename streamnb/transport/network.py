@@ -279,7 +279,12 @@ def _reason(error: BaseException) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"certificate refused: {error.verify_message}"
     if isinstance(error, ssl.SSLError):
-        plain = error.reason in {"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG", "RECORD_LAYER_FAILURE"}
+        plain = error.reason in {
+            "WRONG_VERSION_NUMBER",
+            "HTTP_REQUEST",
+            "PACKET_LENGTH_TOO_LONG",
+            "RECORD_LAYER_FAILURE",
+        }
         return "the server does not speak TLS there; is it http://?" if plain else error.reason or str(error)
     if isinstance(error, ConnectionRefusedError):
         return "connection refused; nothing listens there"

@@ -54,10 +54,11 @@ def prepare(provider: Provider, call: Call, keys: Keyring, *, allow_http: bool =
         MissingKeyError: a required key is not in the environment.
         UsageError: a URL that is not http(s), or one that would carry the key in the clear.
     """
-    url = provider.base_url + call.path
+    base_url = call.base_url or provider.base_url
+    url = base_url + call.path
     parts = urlsplit(url)
     if parts.scheme not in {"http", "https"} or not parts.hostname:
-        shown = redact_url(provider.base_url)
+        shown = redact_url(base_url)
         raise UsageError(f"{provider.name}: the base URL {shown!r} is not an http(s) address.")
     headers = {
         "Accept": "text/event-stream, application/json;q=0.9, */*;q=0.8" if call.stream else "application/json",
