@@ -15,7 +15,7 @@ from streamnb.deadlines import Deadlines, Watchdog, late
 from streamnb.errors import StreamnbError, TransportError
 from streamnb.events import Arrival, Outcome, Prompt
 from streamnb.minutes import call_line, reply_line, run_line, timings
-from streamnb.providers import Call, Ending
+from streamnb.providers import Call, Ending, ReplyHead
 from streamnb.recording import Record
 from streamnb.redaction import Scrubber, redact_text
 from streamnb.settings import Target
@@ -140,7 +140,7 @@ class Driver:
         on_t0 = (lambda t_ns: self._tell("waiting", t_ns)) if call.stream else None
         async with exchange(transport, request, self.deadlines.connect_s, on_t0) as live:
             self._record.reply(reply_line(n, live, self._keys.used))
-            self.conversation.begin(live.head)
+            self.conversation.begin(self._shown(live.head))
             self._last_ns = live.timings.headers_ns or self._clock.monotonic_ns()  # for bodies that bring no read
             async for read in live.reads:
                 self._read(n, read)
@@ -177,8 +177,16 @@ class Driver:
         self._record.end_call(self._clock.monotonic_ns())
         self.conversation.end(ending)
 
+    def _shown(self, head: ReplyHead) -> ReplyHead:
+        """Headers go into errors, and are cut there: a key must be gone before (SAFETY S14)."""
+        return ReplyHead(head.status, {name: self._redact(value) for name, value in head.headers.items()})
+
+    def _redact(self, text: str) -> str:
+        return redact_text(text, self._keys.used)
+
     def _fail(self, n: int, request: httpx.Request, outcome: Outcome, detail: str) -> None:
         """The call broke: before its reply began, or in the middle of it."""
+        detail = self._redact(detail)
         if self.conversation.replying:
             framing = self._record.calls[n].framing
             self._finish(n, Ending(outcome, framing, detail))  # type: ignore[arg-type]  # it came from an Exchange
@@ -213,7 +221,7 @@ class Driver:
     def _end(self) -> None:
         conversation = self.conversation
         outcome = conversation.outcome or Outcome.INTERRUPTED
-        error = None if conversation.error is None else _one_line(redact_text(conversation.error, self._keys.used))
+        error = None if conversation.error is None else _one_line(self._redact(conversation.error))
         now = self._clock.monotonic_ns()
         ending = {"reached": self._reached, "ends_ns": [row.end_ns for row in self._record.calls]}
         self._record.end(outcome, error, EndLine(outcome.value, error, ending, self._record.counts(), now))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--bless",
         action="store_true",
-        help="write tests/transcripts/**/*.events from what the code says now; then read them, line by line",
+        help="write tests/transcripts/**/*.events and README's tables from what the code says; then read them",
     )
+
+
+@pytest.fixture
+def bless(request: pytest.FixtureRequest) -> bool:
+    """Whether what is generated is to be written instead of compared."""
+    return bool(request.config.getoption("--bless"))
 
 
 @pytest.fixture
@@ -22,13 +29,9 @@ def anyio_backend() -> str:
 
 @pytest.fixture(autouse=True)
 def recordings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where runs of this test are recorded."""
+    """Where runs of this test are recorded; the session's list of runs is this test's own, too."""
     path = tmp_path / "recordings"
     monkeypatch.setenv("STREAMNB_RECORDINGS", str(path))
+    if "streamnb.results" in sys.modules:
+        monkeypatch.setattr("streamnb.results._session", [])
     return path
-
-
-@pytest.fixture
-def bless(request: pytest.FixtureRequest) -> bool:
-    """Whether what is generated is to be written instead of compared."""
-    return bool(request.config.getoption("--bless"))

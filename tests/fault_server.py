@@ -168,7 +168,7 @@ class FaultServer:
     async def open(self) -> None:
         family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
         self._listener = socket.create_server((self._host, 0), family=family)
-        self._listener.setblocking(False)
+        self._listener.setblocking(False)  # noqa: FBT003 - it has no name
         self.port = self._listener.getsockname()[1]
         _loop().add_reader(self._listener, self._accept)
 
@@ -230,6 +230,31 @@ def serving(script: Script, *, host: str = "127.0.0.1", context: ssl.SSLContext 
         yield server
     finally:
         asyncio.run_coroutine_threadsafe(server.close(), _loop()).result(PATIENCE_S)
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Wait for something that another thread or task does; who waits in vain fails."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        await asyncio.sleep(0.001)
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    """The same for a test that blocks."""
+    asyncio.run(until(condition))
+
+
+@contextlib.contextmanager
+def silent() -> Iterator[int]:
+    """A port whose queue of connections is full: the kernel drops what else comes (Linux)."""
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        for _ in range(4):
+            filler = stack.enter_context(socket.socket())
+            filler.setblocking(False)  # noqa: FBT003 - it has no name
+            filler.connect_ex(listener.getsockname())
+        yield listener.getsockname()[1]
 
 
 @functools.cache

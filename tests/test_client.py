@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from fault_server import DONE, END, STOP, Wire, chunk, delta, serving, until
+
 import streamnb
-from fault_server import DONE, END, STOP, Wire, chunk, delta, serving
 from streamnb import client
 from streamnb.errors import UsageError
 
@@ -149,8 +150,7 @@ async def test_a_cancelled_block_ends_its_run():
     runs: list[streamnb.Run] = []
     with serving(endless) as server:
         task = asyncio.create_task(watch())
-        while not (runs and runs[0].text):
-            await asyncio.sleep(0.001)
+        await until(lambda: runs and runs[0].text)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+
 from streamnb.deadlines import Deadlines, Watchdog, late
 from streamnb.events import Outcome
 

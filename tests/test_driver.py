@@ -4,12 +4,13 @@ import asyncio
 import json
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from fault_server import DONE, END, STOP, FaultServer, Wire, chunk, delta, head, serving
+from fault_server import DONE, END, STOP, FaultServer, Wire, chunk, delta, head, serving, silent, until
+
 from streamnb import settings
 from streamnb.deadlines import Deadlines
 from streamnb.driver import Driver
@@ -153,28 +154,23 @@ async def test_a_stop_before_the_first_step_sends_nothing(record: Record, writte
     assert [type(line) for line in written().lines] == [RunLine, EndLine]
 
 
-@pytest.fixture
-def silent() -> Iterator[str]:
-    """An address where nobody takes the connection."""
-    with socket.create_server(("127.0.0.1", 0), backlog=0) as listener:
-        fillers = [socket.socket() for _ in range(4)]
-        for filler in fillers:
-            filler.setblocking(False)
-            filler.connect_ex(listener.getsockname())
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        for filler in fillers:
-            filler.close()
-
-
-async def test_a_stop_while_connecting_ends_the_run(record: Record, silent: str):
-    stopped = driver(silent)
-    task = asyncio.create_task(run(stopped, record))
-    while not record.calls:
-        await asyncio.sleep(0)
-    await asyncio.sleep(0.02)
-    stopped.stop()
-    await task
+async def test_a_stop_while_connecting_ends_the_run(record: Record):
+    with silent() as port:
+        stopped = driver(f"http://127.0.0.1:{port}")
+        task = asyncio.create_task(run(stopped, record))
+        await until(lambda: record.calls)
+        await asyncio.sleep(0.02)
+        stopped.stop()
+        await task
     assert (record.outcome, record.calls[0].status, record.calls[0].t0_ns) == (Outcome.STOPPED, None, None)
+
+
+async def test_a_host_that_does_not_answer_is_a_connect_error_after_the_connect_clock(record: Record):
+    with silent() as port:
+        clocks = Deadlines(connect_s=0.1, first_s=5)
+        await asyncio.wait_for(run(driver(f"http://127.0.0.1:{port}", clocks), record), 5)
+    assert record.outcome is Outcome.CONNECT_ERROR
+    assert "did not answer within 0.1 s. Check the base URL and the network." in record.error
 
 
 @pytest.mark.parametrize("script", [hold, begin])
@@ -182,8 +178,7 @@ async def test_a_stop_keeps_what_arrived_and_closes_the_socket_within_a_second(s
     with serving(script) as server:
         stopped = driver(server.origin)
         task = asyncio.create_task(run(stopped, record))
-        while not (record.events.kind if script is begin else server.requests):
-            await asyncio.sleep(0.001)
+        await until(lambda: record.events.kind if script is begin else server.requests)
         start = time.monotonic()
         stopped.stop()
         stopped.stop(Outcome.INTERRUPTED)  # too late: the first counts
@@ -195,8 +190,7 @@ async def test_a_stop_keeps_what_arrived_and_closes_the_socket_within_a_second(s
 async def test_who_cancels_the_task_from_outside_interrupts(record: Record, written: Callable[[], Contents]):
     with serving(begin) as server:
         task = asyncio.create_task(run(driver(server.origin), record))
-        while not record.events.kind:
-            await asyncio.sleep(0.001)
+        await until(lambda: record.events.kind)
         task.cancel()
         await task
         await asyncio.to_thread(server.wait_left)

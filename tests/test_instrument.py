@@ -4,15 +4,16 @@ import asyncio
 import gzip
 import json
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import httpx
 import httpx_sse
 import pandas as pd
 import pytest
-import streamnb
-from fault_server import DONE, END, STOP, Wire, chunk, delta, head, serving
+from fault_server import DONE, END, STOP, FaultServer, Wire, chunk, delta, head, serving, until
 from simulated import COMPLETIONS, HELLO, KEY, url
+
+import streamnb
+from streamnb.results import Run
 
 CANARY = "canary-0123456789abcdef"
 OPTIONS = "ttft=0,gap=0,tokens=20,seed=4"
@@ -77,12 +78,13 @@ async def test_the_raw_provider_knows_no_end_and_says_so(mine: httpx.AsyncClient
     assert len(source.run.frames) == 4
 
 
-async def test_it_needs_no_file(mine: httpx.AsyncClient, recordings: Path):
+async def test_it_needs_no_file(mine: httpx.AsyncClient):
     with serving(answer) as server:
         async with streamnb.aconnect_sse(mine, "POST", server.origin, record=False) as source:
             async for _ in source.aiter_sse():
                 pass
-    assert (source.run.path, recordings.exists()) == (None, False)
+    assert source.run.path is None
+    assert len(streamnb.recordings()) == 0
 
 
 async def endless(wire: Wire) -> None:
@@ -126,8 +128,7 @@ async def test_a_cancelled_caller_is_an_interrupted_run(mine: httpx.AsyncClient)
 
     with serving(endless) as server:
         task = asyncio.create_task(watch())
-        while not runs or not len(runs[0].raw):
-            await asyncio.sleep(0.001)
+        await until(lambda: runs and runs[0].raw)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
@@ -135,12 +136,14 @@ async def test_a_cancelled_caller_is_an_interrupted_run(mine: httpx.AsyncClient)
 
 
 async def test_an_error_of_the_caller_comes_out_and_the_run_is_stopped(mine: httpx.AsyncClient):
-    with serving(endless) as server:
-        with pytest.raises(ZeroDivisionError):
-            async with streamnb.aconnect_sse(mine, "POST", server.origin) as source:
-                async for _ in source.aiter_sse():
-                    raise ZeroDivisionError
-    assert source.run.outcome == "stopped"
+    async def fail(server: FaultServer) -> None:
+        async with streamnb.aconnect_sse(mine, "POST", server.origin) as source:
+            async for _ in source.aiter_sse():
+                raise ZeroDivisionError
+
+    with serving(endless) as server, pytest.raises(ZeroDivisionError):
+        await fail(server)
+    assert streamnb.last().outcome == "stopped"
 
 
 @pytest.mark.parametrize("read_it", [True, False])
@@ -165,12 +168,15 @@ async def test_a_connection_that_breaks_is_told_to_both(mine: httpx.AsyncClient)
         wire.fin()
 
     with serving(script) as server:
-        with pytest.raises(httpx.RemoteProtocolError):
-            async with streamnb.aconnect_sse(mine, "POST", server.origin, provider="openai_chat") as source:
-                async for _ in source.aiter_sse():
-                    pass
+        async with streamnb.aconnect_sse(mine, "POST", server.origin, provider="openai_chat") as source:
+            with pytest.raises(httpx.RemoteProtocolError):
+                _ = [event async for event in source.aiter_sse()]
     assert (source.run.outcome, source.run.text) == ("protocol_error", "Hel")
     assert "the connection broke off: peer closed connection" in source.run.error
+
+
+def shown(run: Run) -> str:
+    return run.path.read_text() + run.raw.decode() + run.events.to_json() + repr(run)
 
 
 @pytest.mark.parametrize(
@@ -198,7 +204,7 @@ async def test_the_callers_keys_are_in_nothing_that_is_kept_and_in_everything_th
     with serving(echo) as server:
         async with streamnb.aconnect_sse(mine, "POST", server.origin, **sent) as source:
             (event,) = [event async for event in source.aiter_sse()]
-    kept = source.run.path.read_text() + source.run.raw.decode() + source.run.events.to_json() + repr(source.run)
+    kept = shown(source.run)
     assert CANARY not in kept
     if "auth" not in sent:
         assert CANARY in event.data

@@ -10,8 +10,9 @@ import time
 from pathlib import Path
 
 import pytest
-import streamnb
 from simulated import url
+
+import streamnb
 from streamnb.journal import Journal, is_locked
 from streamnb.transcript import EndLine, ReadLine, RunLine, encode, read_lines
 

@@ -5,6 +5,7 @@ import os
 
 import httpx
 import pytest
+
 from streamnb import settings
 from streamnb.events import Prompt
 from streamnb.minutes import call_line, reply_line, run_line, timings

@@ -10,6 +10,8 @@ import threading
 import time
 
 import pytest
+from fault_server import until
+
 from streamnb import portal
 
 where: contextvars.ContextVar[str] = contextvars.ContextVar("where", default="nowhere")
@@ -73,8 +75,7 @@ def test_while_it_waits_it_paints():
     over = threading.Event()
 
     async def until_painted() -> str:
-        while len(ticks) < 3:
-            await asyncio.sleep(0.001)
+        await until(lambda: len(ticks) >= 3)
         over.set()
         return "done"
 

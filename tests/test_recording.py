@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 
 import pytest
+
 from streamnb.conversation import Step
 from streamnb.events import Event, Outcome
 from streamnb.journal import Journal

@@ -4,8 +4,9 @@ import dataclasses
 import math
 
 import pytest
-import streamnb
 from record_builder import append, delta, read, reasoning, record, usage
+
+import streamnb
 from streamnb.events import Event, Outcome, Prompt
 from streamnb.providers import load
 from streamnb.results import Run, remember, session

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import streamnb
-from fault_server import DONE, END, STOP, FaultServer, Wire, chunk, delta, serving
+from fault_server import DONE, END, STOP, FaultServer, Wire, chunk, delta, serving, until, wait_until
 from simulated import url
+
+import streamnb
 from streamnb import portal, session
 from streamnb.errors import MissingKeyError, UsageError
 from streamnb.events import Outcome
@@ -79,8 +80,7 @@ def test_a_stop_keeps_what_arrived_and_closes_the_socket_within_a_second():
     with serving(begin) as server:
         started = to(server)
         started.start()
-        while not started.run.text:
-            time.sleep(0.001)
+        wait_until(lambda: started.run.text)
         start = time.monotonic()
         started.stop()
         run = started.wait()
@@ -124,8 +124,7 @@ async def test_a_cancelled_caller_interrupts_the_run_and_finds_it_ended():
     with serving(begin) as server:
         started = to(server)
         task = asyncio.create_task(started.join())
-        while not started.run.text:
-            await asyncio.sleep(0.001)
+        await until(lambda: started.run.text)
         start = time.monotonic()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -144,16 +143,13 @@ async def test_a_time_limit_around_the_caller_interrupts_the_run():
 
 
 async def test_the_callers_loop_stays_free_while_it_waits():
-    ticks = 0
     with serving(Wire.obey) as server:
         started = to(server)
         task = asyncio.create_task(started.join())
-        while not server.requests:
-            ticks += 1
-            await asyncio.sleep(0.001)
+        await until(lambda: server.requests)
+        assert not task.done()
         server.tell(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: 14\r\n\r\n" + DONE)
         assert (await task).outcome == "complete"
-    assert ticks > 0
 
 
 async def test_the_end_of_the_callers_loop_makes_no_noise(caplog: pytest.LogCaptureFixture):
@@ -161,8 +157,7 @@ async def test_the_end_of_the_callers_loop_makes_no_noise(caplog: pytest.LogCapt
         async def main() -> None:
             started = to(server)
             task = asyncio.ensure_future(started.join())
-            while not started.run.text:
-                await asyncio.sleep(0.001)
+            await until(lambda: started.run.text)
             task.cancel()
 
         asyncio.run(main())
@@ -203,7 +198,8 @@ def one(twice):
         time.sleep(0.001)
     opened = streamnb.open(run.path)
     same = opened.text == run.text and opened.outcome == run.outcome
-    return {"raised": raised, "seen": seen, "outcome": run.outcome, "text": run.text[:1], "error": run.error, "same": same}
+    said = {"outcome": run.outcome, "text": run.text[:1], "error": run.error}
+    return {"raised": raised, "seen": seen, "same": same, **said}
 
 first, second = one(False), one(True)
 third = streamnb.stream("openai_chat", "hi", base_url=sys.argv[2], model="m")

@@ -2,14 +2,14 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
-import streamnb
 from fault_server import DONE, END, STOP, Wire, delta, serving
+
+import streamnb
 from streamnb import shelf
 from streamnb.errors import TranscriptError
 from streamnb.results import Run
@@ -26,14 +26,9 @@ SCENARIOS: dict[str, dict[str, Any]] = {
     "http-500": {},
     "http-429": {},
     "html-500": {},
-    **{
-        name: {}
-        for name in (
-            "error truncate cut json-200 error-200 empty malformed bad-utf8 no-done late tools reasoning refusal "
-            "usage-everywhere echo-auth"
-        ).split()
-    },
 }
+PLAIN = ("error", "truncate", "cut", "json-200", "error-200", "empty", "malformed", "bad-utf8", "no-done", "late")
+PLAIN += ("tools", "reasoning", "refusal", "usage-everywhere", "echo-auth")
 
 
 def assert_same(live: Run, opened: Run) -> None:
@@ -48,16 +43,16 @@ def replayed(live: Run) -> Run:
     return streamnb.open(live.path)
 
 
-@pytest.mark.parametrize("scenario", SCENARIOS)
+@pytest.mark.parametrize("scenario", [*SCENARIOS, *PLAIN])
 def test_an_opened_openai_run_equals_the_live_one(scenario: str):
-    keywords = {"pace": PACE, "scenario": scenario, **SCENARIOS[scenario]}
+    keywords = {"pace": PACE, "scenario": scenario, **SCENARIOS.get(scenario, {})}
     live = streamnb.stream("openai_chat", "hi", sim=True, system="be brief", **keywords)
     assert_same(live, replayed(live))
 
 
-@pytest.mark.parametrize("scenario", SCENARIOS)
+@pytest.mark.parametrize("scenario", [*SCENARIOS, *PLAIN])
 def test_an_opened_typebot_run_equals_the_live_one(scenario: str):
-    keywords = {"pace": PACE, "scenario": scenario, **SCENARIOS[scenario]}
+    keywords = {"pace": PACE, "scenario": scenario, **SCENARIOS.get(scenario, {})}
     live = streamnb.stream("typebot", "hi", sim=True, typebot="two-streams", **keywords)
     assert_same(live, replayed(live))
 
@@ -101,9 +96,9 @@ def test_opening_makes_no_connection(monkeypatch: pytest.MonkeyPatch):
 
 
 @pytest.fixture
-def whole(recordings: Path) -> Iterator[bytes]:
+def whole(recordings: Path) -> bytes:
     run = streamnb.stream("demo", "hi", pace={**PACE, "tokens": 3})
-    yield run.path.read_bytes()
+    return run.path.read_bytes()
 
 
 def test_every_beginning_of_a_file_loads_as_crashed(whole: bytes, tmp_path: Path):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+
 from streamnb.errors import MissingKeyError, UsageError
 from streamnb.redaction import Secret
 from streamnb.transport.keys import Keyring

@@ -6,6 +6,7 @@ import httpcore
 import httpx
 import pytest
 from fault_server import END, Wire, serving
+
 from streamnb.transport.pool import StampedTransport
 
 KEY = "canary-0123456789"
@@ -22,7 +23,7 @@ async def test_our_requests_leave_no_record_at_any_level_but_that_of_closing(cap
     transport = StampedTransport()
     with serving(echo) as server:
         response = await transport.handle_async_request(httpx.Request("GET", f"{server.origin}/?key={KEY}"))
-        assert [read.data async for read in response.extensions["streamnb.reads"]][0] == b"x"
+        assert b"".join([read.data async for read in response.extensions["streamnb.reads"]]) == b"x"
         await transport.aclose()
     assert KEY not in caplog.text
     said = {record.getMessage().partition(".")[0] for record in caplog.records if record.name.startswith("httpcore")}

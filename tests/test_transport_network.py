@@ -1,17 +1,16 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import datetime
-import os
+import datetime as dt
 import socket
 import ssl
 import time
-from collections.abc import Iterator
+from pathlib import Path
 
 import httpcore
 import pytest
-from fault_server import FaultServer, Wire, certified, serving, trusting
+from fault_server import FaultServer, Wire, certified, serving, silent, trusting, until
+
 from streamnb.transport import network
 from streamnb.transport.network import HIGH_WATER_BYTES, StampedStream, StampingBackend
 
@@ -27,18 +26,6 @@ async def asked(server: FaultServer) -> StampedStream:
     stream = await BACKEND.connect_tcp("127.0.0.1", server.port, 5)
     await stream.write(ASK)
     return stream
-
-
-@pytest.fixture
-def silent_port() -> Iterator[int]:
-    """A port whose queue of connections is full: the kernel drops what else comes (Linux)."""
-    with contextlib.ExitStack() as stack:
-        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
-        for _ in range(4):
-            filler = stack.enter_context(socket.socket())
-            filler.setblocking(False)
-            filler.connect_ex(listener.getsockname())
-        yield listener.getsockname()[1]
 
 
 def closed_port() -> int:
@@ -77,8 +64,7 @@ async def test_a_stamp_is_taken_when_the_bytes_come_and_not_when_somebody_asks_f
     with serving(Wire.obey) as server:
         stream = await asked(server)
         server.tell(b"x")
-        while not stream.get_extra_info("is_readable"):
-            await asyncio.sleep(0)
+        await until(lambda: stream.get_extra_info("is_readable"))
         arrived = time.monotonic_ns()
         await stream.read(65536)
         assert stream.get_extra_info("streamnb.read").t_ns <= arrived
@@ -156,8 +142,7 @@ async def test_what_nobody_reads_is_left_in_the_socket_beyond_a_mebibyte():
 
     with serving(flood) as server:
         stream = await asked(server)
-        while stream._protocol._queued <= HIGH_WATER_BYTES:
-            await asyncio.sleep(0.001)
+        await until(lambda: stream._protocol._queued > HIGH_WATER_BYTES)
         assert stream._protocol._paused
         assert stream._protocol._queued <= HIGH_WATER_BYTES + 65536
         total = 0
@@ -178,9 +163,9 @@ async def test_a_refused_connection_says_that_nothing_listens():
         await BACKEND.connect_tcp("127.0.0.1", port, 5)
 
 
-async def test_a_host_that_does_not_answer_is_a_connect_timeout(silent_port: int):
-    with pytest.raises(httpcore.ConnectTimeout, match=r"did not answer within 0\.1 s"):
-        await BACKEND.connect_tcp("127.0.0.1", silent_port, 0.1)
+async def test_a_host_that_does_not_answer_is_a_connect_timeout():
+    with silent() as port, pytest.raises(httpcore.ConnectTimeout, match=r"did not answer within 0\.1 s"):
+        await BACKEND.connect_tcp("127.0.0.1", port, 0.1)
 
 
 async def test_resolving_the_name_is_timed_apart():
@@ -200,17 +185,17 @@ async def test_after_a_refused_address_the_next_is_tried_at_once():
         protocol.transport.close()
 
 
-async def test_beside_a_silent_address_the_next_is_tried_after_a_quarter_second_and_the_first_is_dropped(
-    silent_port: int,
-):
-    with serving(hold) as server:
-        before = len(os.listdir("/proc/self/fd"))
-        protocol = await network._first([("127.0.0.1", silent_port), ("127.0.0.1", server.port)])
+def n_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+async def test_beside_a_silent_address_the_next_is_tried_after_a_quarter_second_and_the_first_is_dropped():
+    with serving(hold) as server, silent() as port:
+        before = n_files()
+        protocol = await network._first([("127.0.0.1", port), ("127.0.0.1", server.port)])
         assert protocol.transport.get_extra_info("peername")[1] == server.port
-        await asyncio.sleep(0)
         protocol.transport.close()
-        await asyncio.sleep(0.01)
-        assert len(os.listdir("/proc/self/fd")) <= before + 1  # the server's own end
+        await until(lambda: n_files() <= before)
 
 
 async def test_a_connection_that_comes_too_late_is_closed_again():
@@ -233,9 +218,9 @@ async def test_when_no_address_answers_the_last_reason_is_given():
         await network._first([])
 
 
-async def tls(server: FaultServer, context: ssl.SSLContext, timeout: float = 5) -> StampedStream:
+async def tls(server: FaultServer, context: ssl.SSLContext) -> StampedStream:
     stream = await BACKEND.connect_tcp("127.0.0.1", server.port, 5)
-    return await stream.start_tls(context, "127.0.0.1", timeout)
+    return await stream.start_tls(context, "127.0.0.1", 5)
 
 
 async def test_under_tls_the_stamps_are_of_decrypted_reads():
@@ -251,12 +236,12 @@ async def test_under_tls_the_stamps_are_of_decrypted_reads():
         assert await asyncio.to_thread(server.wait_left) - start < 1
 
 
-LONG_AGO = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
+LONG_AGO = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
 REFUSED = {
     "self-signed": ("127.0.0.1", {}, ssl.create_default_context, "certificate refused: .*(self-signed|unable to get)"),
     "expired": (
         "127.0.0.1",
-        {"not_before": LONG_AGO, "not_after": LONG_AGO + datetime.timedelta(days=1)},
+        {"not_before": LONG_AGO, "not_after": LONG_AGO + dt.timedelta(days=1)},
         trusting,
         "certificate refused: certificate has expired",
     ),

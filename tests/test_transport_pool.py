@@ -11,7 +11,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from fault_server import END, SSE, FaultServer, Wire, certified, chunk, head, serving, trusting
+from fault_server import END, SSE, FaultServer, Wire, certified, chunk, head, serving, trusting, until
+
 from streamnb.transport.pool import Read, StampedTransport, Timings, framing
 
 MIB = 1024 * 1024
@@ -135,8 +136,8 @@ async def test_a_cancelled_caller_closes_the_socket(where: str, transport: Stamp
 
     with serving(script) as server:
         task = asyncio.create_task(call())
-        while not (where == "connecting" or reached.is_set() or (where == "waiting for headers" and server.requests)):
-            await asyncio.sleep(0.001)
+        if where != "connecting":
+            await until(lambda: reached.is_set() or (server.requests and where == "waiting for headers"))
         await asyncio.sleep(0)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -188,8 +189,7 @@ async def test_an_idle_connection_that_the_server_closed_is_not_used_again(trans
     with serving(once) as server:
         for _ in range(3):
             assert await body(transport, server) == b"hello"
-            while not all(one.has_expired() for one in transport._pool.connections):  # until its FIN is here
-                await asyncio.sleep(0)
+            await until(lambda: all(one.has_expired() for one in transport._pool.connections))  # its FIN is here
         assert server.accepted == 3
 
 
@@ -314,11 +314,8 @@ BROKEN = {
 @pytest.mark.parametrize("script", BROKEN, ids=lambda script: script.__name__)
 async def test_what_breaks_http_is_an_error_of_httpx_and_the_next_request_works(script, transport: StampedTransport):
     kind, reason = BROKEN[script]
-    found = []
     with serving(script) as server, pytest.raises(kind, match=reason):
-        async for read in (await ask(transport, server)).extensions["streamnb.reads"]:
-            found.append(read.data)
-    assert b"".join(found) in {b"", b"ab"}
+        await body(transport, server)
     with serving(answer) as server:
         assert await body(transport, server) == b"hello"
 

@@ -5,10 +5,12 @@ Knows calls, keys and httpx. Must not know: what the bytes mean, recording, disp
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import dataclasses
 import json
 import math
+import re
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import Any, Final, Literal
 from urllib.parse import urlsplit
@@ -26,6 +28,7 @@ from streamnb.transport.keys import Keyring
 from streamnb.transport.pool import Read, StampedTransport, Timings, framing
 
 USER_AGENT: Final = f"streamnb/{__version__}"
+_QUOTED: Final = re.compile(r"""bytearray\((b(['"]).*\2)\)""")  # how h11 shows what it could not read
 _AGAIN: Final = "What arrived is kept; run it again."
 
 
@@ -154,4 +157,11 @@ def classify(error: BaseException, host: str) -> tuple[Outcome, str]:
         return Outcome.CONNECT_ERROR, f"no connection to {host}: {error}. Check the base URL and the network."
     if isinstance(error, (httpx.ReadError, httpx.WriteError)):
         return Outcome.PROTOCOL_ERROR, f"the connection to {host} broke off: {error}. {_AGAIN}"
-    return Outcome.PROTOCOL_ERROR, f"{host} broke the HTTP protocol: {str(error).rstrip('.')}. {_AGAIN}"
+    said = _QUOTED.sub(_as_sent, str(error).rstrip("."))
+    return Outcome.PROTOCOL_ERROR, f"{host} broke the HTTP protocol: {said}. {_AGAIN}"
+
+
+def _as_sent(quoted: re.Match[str]) -> str:
+    """Python's spelling of bytes back to what the server sent: only so a key in it can be found and masked."""
+    text = ast.literal_eval(quoted[1]).decode("latin-1")
+    return '"' + "".join(char if char.isprintable() else "\ufffd" for char in text) + '"'
