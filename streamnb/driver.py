@@ -20,7 +20,7 @@ from streamnb.recording import Record
 from streamnb.redaction import Scrubber, redact_text
 from streamnb.settings import Target
 from streamnb.transcript import EndLine, ReadLine
-from streamnb.transport import Keyring, Read, StampedTransport, classify, exchange, prepare, timings_of
+from streamnb.transport import Keyring, Read, StampedTransport, classify, exchange, hold_back, prepare, timings_of
 
 _ERROR_CHARS: Final = 1000
 
@@ -142,11 +142,17 @@ class Driver:
             self._record.reply(reply_line(n, live, self._keys.used))
             self.conversation.begin(self._shown(live.head))
             self._last_ns = live.timings.headers_ns or self._clock.monotonic_ns()  # for bodies that bring no read
-            async for read in live.reads:
+            reads = hold_back(live.reads, call.secret_fields, self._obtained) if call.secret_fields else live.reads
+            async for read in reads:
                 self._read(n, read)
                 if self.conversation.reading.failed and self.conversation.reading.n_bytes > ERROR_BODY_BYTES:
                     break  # an error's body says no more than that (SAFETY R7)
             self._finish(n, Ending(None, live.framing))
+
+    def _obtained(self, name: str, value: str) -> None:
+        """A reply brought a credential: masked from here on, sent where a call names it."""
+        self._keys.keep(name, value)
+        self._scrubber.add(value)
 
     def _read(self, n: int, read: Read) -> None:
         """One read: scrub, journal, understand, record, tell. In this order (SAFETY P1)."""

@@ -4,7 +4,7 @@ import asyncio
 import json
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,16 @@ from streamnb import settings
 from streamnb.deadlines import Deadlines
 from streamnb.driver import Driver
 from streamnb.errors import MissingKeyError, UsageError
-from streamnb.events import Arrival, Outcome, Prompt
+from streamnb.events import Arrival, Event, Outcome, Prompt
 from streamnb.journal import Journal
+from streamnb.providers import Call, Provider, Reply, Seen
 from streamnb.providers.openai_chat import OpenAIChat
 from streamnb.recording import Record, RunInfo
+from streamnb.redaction import Secret
 from streamnb.settings import Target
 from streamnb.transcript import CallLine, Contents, EndLine, ReadLine, ReplyLine, RunLine, read_lines
 from streamnb.transport import StampedTransport
+from streamnb.wire import Frame
 
 SOON = Deadlines(connect_s=5, first_s=5, idle_s=5)
 
@@ -314,3 +317,63 @@ async def test_the_same_driver_code_serves_two_runs_at_once(tmp_path: Path):
     with serving(answer) as server:
         records = await asyncio.gather(*(one(server, f"run-{number}") for number in range(8)))
     assert {(record.outcome, text(record)) for record in records} == {(Outcome.COMPLETE, "Hello")}
+
+
+class TwoSteps(Provider):
+    """Gets a session key with one call and sends it with the next."""
+
+    key_required = False
+
+    def flow(self, prompt: Prompt) -> Generator[Call, Reply, None]:
+        reply = yield Call("session", path="/session", body={}, secret_fields=("sessionKey",))
+        assert [event.data["sessionKey"] for event in reply.events] == ["*" * len(SESSION_KEY)]
+        yield Call("stream", path="/stream", headers={"Authorization": Secret("sessionKey")}, stream=True)
+
+    def read(self, frame: Frame, seen: Seen) -> Iterator[Event]:
+        if frame.event == "session":
+            yield Event("session", data=frame.value)
+        else:
+            yield Event("end" if frame.data == "over" else "delta", frame.data)
+
+
+SESSION_KEY = "s3ss10n-k3y-of-the-day"
+
+
+@pytest.mark.parametrize("cut", [1, 18, 25, 40])
+async def test_a_credential_in_a_reply_is_masked_before_it_is_written_and_still_sent(
+    cut: int, record: Record, written: Callable[[], Contents]
+):
+    async def steps(wire: Wire) -> None:
+        if b"POST /session" in wire.request:
+            body = json.dumps({"a": 1, "sessionKey": SESSION_KEY, "b": 2}).encode()
+            await wire.head("application/json")
+            await wire.chunks(body[:cut], body[cut:])
+        else:
+            sent = SESSION_KEY.encode() in wire.request.partition(b"\r\n\r\n")[0]
+            await wire.head()
+            await wire.chunks(b"data: %s, echo %s\n\n" % (b"sent" if sent else b"lost", SESSION_KEY.encode()))
+            await wire.chunks(b"data: over\n\n")
+        await wire.send(END)
+
+    with serving(steps) as server:
+        whom = Target("steps", TwoSteps(server.origin), None, None, None)
+        await run(Driver(whom, Prompt("hi"), SOON, time), record)
+    assert (record.outcome, record.error) == (Outcome.COMPLETE, None)
+    assert text(record).startswith(f"sent, echo {'*' * len(SESSION_KEY)}")
+    assert SESSION_KEY.encode() not in record.journal.path.read_bytes()
+    masked = b"".join(read.b for read in written().reads if read.n == 0)
+    assert json.loads(masked) == {"a": 1, "sessionKey": "*" * len(SESSION_KEY), "b": 2}
+
+
+async def test_a_reply_with_a_credential_that_breaks_off_is_masked_too(record: Record):
+    async def cut(wire: Wire) -> None:
+        await wire.head("application/json")
+        await wire.chunks(b'{"sessionKey": "' + SESSION_KEY.encode() + b'", "x')
+        wire.fin()
+
+    with serving(cut) as server:
+        whom = Target("steps", TwoSteps(server.origin), None, None, None)
+        await run(Driver(whom, Prompt("hi"), SOON, time), record)
+    assert record.outcome is Outcome.PROTOCOL_ERROR
+    assert SESSION_KEY.encode() not in record.journal.path.read_bytes()
+    assert b"*" * len(SESSION_KEY) in record.journal.path.read_bytes()

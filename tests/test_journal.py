@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import random
 import signal
@@ -76,6 +77,19 @@ def test_the_file_is_locked_as_long_as_its_writer_lives(journal: Journal):
     journal.close()
     assert not is_locked(journal.path)
     assert not is_locked(journal.path.with_name("nothing"))
+
+
+def no_locks(*words: object) -> None:
+    raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+
+def test_a_file_system_without_locks_still_takes_the_run(journal: Journal, monkeypatch: pytest.MonkeyPatch):
+    fcntl = pytest.importorskip("fcntl")
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    journal.write(RUN)
+    assert (journal.failed, is_locked(journal.path)) == (None, False)
+    assert journal.path.read_bytes() == encode(RUN)
+    journal.close()
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")

@@ -20,6 +20,7 @@ from streamnb.redaction import (
     RESPONSE_HEADERS,
     Scrubber,
     Secret,
+    find_fields,
     forms,
     looks_like_key,
     redact_headers,
@@ -376,3 +377,20 @@ def test_urls_lose_their_credentials_and_nothing_else(url, clean):
 def test_long_hostile_urls_are_read_in_linear_time():
     for unit in ("?a=", "&key=", "//a:x", ";", "%6Bey="):
         redact_url("http://" + unit * 20_000)
+
+
+@pytest.mark.parametrize(
+    ("data", "found"),
+    [
+        (b'{"sessionKey":"abc"}', {"sessionKey": "abc"}),
+        (b'{"a": {"sessionKey" :\n "a\\"b\\u0041"}}', {"sessionKey": 'a"bA'}),
+        (b'{"sessionKey": "half of i', {"sessionKey": "half of i"}),
+        (b'{"sessionKey": "half\\', {"sessionKey": "half"}),
+        (b'{"sessionKey": ""}', {}),
+        (b'{"sessionKey": 5, "other": "x"}', {}),
+        (b'{"sessionKey":"1","sessionKey":"2"}', {"sessionKey": "2"}),
+        (b"\xff not JSON", {}),
+    ],
+)
+def test_credentials_in_a_reply_are_found_also_when_it_is_cut(data: bytes, found: dict[str, str]):
+    assert find_fields(data, ["sessionKey"]) == found

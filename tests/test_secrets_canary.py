@@ -26,6 +26,7 @@ NEEDLES = {
     "json": json.dumps(KEY)[1:-1],
     "quoted": "canary%2Fk%2Be%3Dy%22%5C0123456789abcdef",
     "base64": base64.b64encode(KEY.encode()).decode()[:-4],
+    "beginning": "canary/",
     "middle": "0123456789abcdef",
 }
 STYLES = ("bearer", "token", "raw", "x-api-key", "api-key", "query")
@@ -95,6 +96,10 @@ async def in_a_redirect(wire: Wire) -> None:
     await wire.reply(b"", status="307 Temporary Redirect", Location=f"https://other.invalid{target}&k={KEY}")
 
 
+async def in_a_long_redirect(wire: Wire) -> None:
+    await wire.reply(b"", status="307 Temporary Redirect", Location=f"https://other.invalid/{'x' * 465}{KEY}")
+
+
 async def in_a_cut(wire: Wire) -> None:
     block = b"data: " + echoed(wire).encode()
     await wire.head()
@@ -106,7 +111,7 @@ async def in_nonsense(wire: Wire) -> None:
     await wire.send(f"HTTP/1.1 {KEY} {KEY}\r\n{KEY}\r\n\r\n".encode())
 
 
-PLACES = (in_stream, in_an_error, in_a_page, in_a_redirect, in_a_cut, in_nonsense)
+PLACES = (in_stream, in_an_error, in_a_page, in_a_redirect, in_a_long_redirect, in_a_cut, in_nonsense)
 
 
 @pytest.mark.parametrize(

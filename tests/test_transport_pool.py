@@ -207,7 +207,7 @@ async def test_what_nobody_takes_is_bounded_and_nothing_is_lost_after(transport:
         seen = -1
         while seen != server.written:  # until the server is stuck
             seen = server.written
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.25)
         assert server.written < 40 * MIB
         async for read in iterator:
             digest.update(read.data)

@@ -177,8 +177,11 @@ async def test_an_error_of_the_caller_closes_the_socket_and_leaves_nothing_runni
     transport = StampedTransport()
     before = len(asyncio.all_tasks())
 
+    left = []
+
     async def fail(server: FaultServer) -> None:
         async with exchange(transport, prepared(CALL, server.origin), 5) as live:
+            left.append(live.reads)
             async for _ in live.reads:
                 raise ZeroDivisionError
 
@@ -187,6 +190,7 @@ async def test_an_error_of_the_caller_closes_the_socket_and_leaves_nothing_runni
             await fail(server)
         await asyncio.to_thread(server.wait_left)
     assert len(asyncio.all_tasks()) == before
+    assert left[0].ag_frame is None  # closed here, not whenever the garbage collector comes
     await transport.aclose()
 
 

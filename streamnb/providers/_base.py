@@ -77,7 +77,8 @@ class Call:
         query: as headers.
         stream: True when the reply is to be read as a stream.
         delay_s: seconds to wait before it is sent.
-        secret_fields: fields of a JSON reply that are credentials: masked before anything is kept.
+        secret_fields: fields of a JSON reply that are credentials: masked before anything is kept. A later call
+            carries one as `Secret(field)`; the flow itself sees only the mask.
     """
 
     name: str

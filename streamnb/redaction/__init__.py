@@ -5,6 +5,7 @@ Knows the forms and shapes of keys (SAFETY S10-S14). Must not know: the environm
 
 from __future__ import annotations
 
+from streamnb.redaction._fields import find_fields
 from streamnb.redaction._forms import FORM_MIN, forms
 from streamnb.redaction._requests import REQUEST_HEADERS, RESPONSE_HEADERS, redact_headers, redact_url
 from streamnb.redaction._scrubber import Scrubber
@@ -17,6 +18,7 @@ __all__ = [
     "RESPONSE_HEADERS",
     "Scrubber",
     "Secret",
+    "find_fields",
     "forms",
     "looks_like_key",
     "redact_headers",

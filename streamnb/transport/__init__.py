@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from streamnb.transport.keys import Keyring
+from streamnb.transport.obtained import hold_back
 from streamnb.transport.pool import Read, StampedTransport, Timings
 from streamnb.transport.send import Exchange, classify, exchange, prepare, timings_of
 
@@ -14,6 +15,7 @@ __all__ = [
     "Timings",
     "classify",
     "exchange",
+    "hold_back",
     "prepare",
     "timings_of",
 ]

@@ -23,6 +23,12 @@ class Keyring:
         self._who = who
         self._dummy = dummy
         self._used: dict[str, None] = {}
+        self._kept: dict[str, str] = {}
+
+    def keep(self, name: str, value: str) -> None:
+        """Keep a credential that a reply brought: `Secret(name)` in a later call stands for it."""
+        self._kept[name] = value
+        self._used[value] = None
 
     def __repr__(self) -> str:
         return "<Keyring ***>"
@@ -39,6 +45,8 @@ class Keyring:
             MissingKeyError: it is required and its environment variable is empty.
             UsageError: what the variable holds cannot stand in a header (RFC 9110 5.5); it is not shown.
         """
+        if secret.env in self._kept:
+            return secret.prefix + self._kept[secret.env]
         key = self._dummy if self._dummy is not None else os.environ.get(secret.env, "").strip()
         if not key:
             if secret.required:

@@ -55,9 +55,9 @@ class SSEFramer(FramerState):
 
     def __init__(
         self,
-        *,
         strict: bool = False,
         last_event_id: str = "",
+        *,
         comment_frames: bool = False,
         limit: int = DEFAULT_LIMIT,
     ) -> None:
