@@ -69,7 +69,7 @@ class ChatStream(Magics):
         output = keywords.pop("output", None)
         for name in ("display", "record", "timeout_first", "timeout_idle"):
             keywords.setdefault(name, getattr(self, name))
-        session = client.Session(client.ask(target, prompt, cell_id=self._cell_id(), **keywords))
+        session = client.Session(client.ask(target, prompt, cell_id=self._cell_id(), raises=True, **keywords))
         if output is not None:
             self._ip.user_ns[output] = session.run
         try:

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from streamnb import companions, portal, settings
 from streamnb.deadlines import Deadlines
-from streamnb.display import View, open_view
+from streamnb.display import PlainView, View, open_view
 from streamnb.driver import Driver
 from streamnb.events import Arrival, Outcome, Prompt
 from streamnb.journal import Journal
@@ -49,6 +49,7 @@ class Ask:
         record: write the run to the recordings' directory.
         display: auto, panel, static, plain or none.
         allow_http: send a key over plain http to another host.
+        raises: the caller raises what went wrong, so a terminal view need not say it as well.
         reply: a platform's own request to send verbatim (the `prompt.reply` of a `Choice`).
         options: the provider's own options.
     """
@@ -69,6 +70,7 @@ class Ask:
     record: bool = True
     display: str = "none"
     allow_http: bool = False
+    raises: bool = False
     reply: Any = None
     cell_id: str | None = None
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
@@ -148,7 +150,9 @@ class Session:
     def close(self) -> Run:
         """Show the final state."""
         if self.asked.display != "none":
-            self.view.close(self.run.final())
+            final = self.run.final()
+            twice = self.asked.raises and isinstance(self.view, PlainView)
+            self.view.close(dataclasses.replace(final, error=None) if twice else final)
         return self.run
 
     def wait(self) -> Run:

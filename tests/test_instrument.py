@@ -238,6 +238,17 @@ async def test_what_cannot_be_recorded_ends_the_recording_and_not_the_callers_st
     assert "Content-Encoding 'zzz'" in source.run.error
 
 
+async def test_the_beginning_of_a_key_at_the_very_end_is_kept(mine: httpx.AsyncClient):
+    async def script(wire: Wire) -> None:
+        await wire.send(head() + chunk(b"data: " + CANARY[:9].encode()) + END)
+
+    with serving(script) as server:
+        async with streamnb.aconnect_sse(mine, "GET", server.origin, headers={"x-api-key": CANARY}) as source:
+            _ = [event async for event in source.aiter_sse()]
+    assert source.run.raw == b"data: " + CANARY[:9].encode()
+    assert source.run.frames["data"].tolist() == [CANARY[:9]]
+
+
 async def test_packed_bytes_are_recorded_unpacked(mine: httpx.AsyncClient):
     async def script(wire: Wire) -> None:
         await wire.send(head(Content_Encoding="gzip") + chunk(gzip.compress(delta("Hello") + STOP + DONE)) + END)

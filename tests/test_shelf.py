@@ -200,6 +200,7 @@ def test_the_list_tells_finished_from_crashed_and_running(recordings: Path):
     torn.write_bytes(runs[0].path.read_bytes()[:-10])
     (recordings / "foreign.jsonl").write_text('{"a": 1}\n')
     (recordings / "empty.jsonl").write_text("")
+    (recordings / "headless.jsonl").write_bytes(CALL)
     (recordings / "folder.jsonl").mkdir()
     table = streamnb.recordings()
     assert sorted(table["outcome"]) == ["complete", "crashed", "http_error"]

@@ -119,6 +119,26 @@ async def test_nobody_can_write_to_a_closed_connection():
             await stream.write(b"x")
 
 
+async def test_a_large_request_waits_for_the_server_and_goes_out_whole():
+    async def script(wire: Wire) -> None:
+        await wire.send(b"%d" % len(wire.request))
+
+    large = b"POST / HTTP/1.1\r\nContent-Length: 8000000\r\n\r\n" + bytes(8_000_000)
+    with serving(script) as server:
+        stream = await BACKEND.connect_tcp("127.0.0.1", server.port, 5)
+        await stream.write(large)
+        assert await stream.read(65536) == b"%d" % len(large)
+        await stream.aclose()
+
+
+async def test_a_stream_that_has_no_connection_says_so_and_closes_quietly():
+    stream = StampedStream(network._Protocol(), 0)
+    with pytest.raises(httpcore.ConnectError, match="closed"):
+        await stream.start_tls(trusting(), "127.0.0.1", 5)
+    assert stream.get_extra_info("peername") is None
+    await stream.aclose()
+
+
 async def test_a_server_that_does_not_take_the_request_is_a_write_timeout_and_closing_does_not_wait_for_it():
     with socket.create_server(("127.0.0.1", 0)) as listener:
         stream = await BACKEND.connect_tcp("127.0.0.1", listener.getsockname()[1], 5)

@@ -16,7 +16,7 @@ from streamnb.errors import UsageError, did_you_mean
 
 MODES = ("auto", "panel", "static", "plain", "none")
 
-__all__ = ["MODES", "Final", "Header", "View", "bundle", "open_view", "resolve_mode"]
+__all__ = ["MODES", "Final", "Header", "PlainView", "View", "bundle", "open_view", "resolve_mode"]
 
 
 def open_view(mode: str = "auto") -> View:
