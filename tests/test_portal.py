@@ -117,5 +117,5 @@ if pid == 0:
     os._exit(0 if portal.wait(portal.spawn(one())) == 1 else 1)
 sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 """
-    done = subprocess.run([sys.executable, "-c", program], check=False, timeout=20, capture_output=True)
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", program], check=False, timeout=20, capture_output=True)
     assert (done.returncode, done.stderr) == (0, b"")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from fault_server import END, SSE, FaultServer, Wire, certified, chunk, head, serving, trusting, until
+from fault_server import END, SSE, FaultServer, Script, Wire, certified, chunk, head, serving, trusting, until
 
 from streamnb.transport.pool import Read, StampedTransport, Timings, framing
 
@@ -105,17 +105,30 @@ async def test_wire_bytes_add_up_to_what_the_server_wrote(script, transport: Sta
             assert [read.n for read in found] == list(range(len(found)))
 
 
-async def test_who_stops_reading_early_closes_the_socket_within_a_second(transport: StampedTransport):
-    async def endless(wire: Wire) -> None:
-        await wire.head()
-        await wire.repeat(chunk(b"x" * 1000), 0.001)
+async def endless(wire: Wire) -> None:
+    await wire.head()
+    await wire.repeat(chunk(b"x" * 1000), 0.001)
 
-    with serving(endless) as server:
+
+async def deaf(wire: Wire) -> None:
+    """Writes as fast as it can and never looks at what the client says."""
+    await wire.head()
+    while True:
+        await wire.chunks(bytes(65536))
+        await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("script", [endless, deaf])
+@pytest.mark.parametrize("secure", [False, True], ids=["http", "https"])
+async def test_who_stops_reading_early_closes_the_socket_within_a_second(script: Script, secure: bool):
+    transport = StampedTransport(trusting())
+    with serving(script, context=certified() if secure else None) as server:
         iterator = (await ask(transport, server)).extensions["streamnb.reads"]
         await anext(iterator)
         start = time.monotonic()
         await iterator.aclose()
         assert await asyncio.to_thread(server.wait_left) - start < 1
+    await transport.aclose()
 
 
 @pytest.mark.parametrize("where", ["connecting", "waiting for headers", "reading"])

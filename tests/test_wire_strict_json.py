@@ -89,8 +89,12 @@ def test_a_caller_with_a_nearly_full_stack_gets_the_same_error():
     def called_from(frames_below: int):
         return loads(text) if frames_below == 0 else called_from(frames_below - 1)
 
-    with pytest.raises(JSONError, match="limit"):
-        called_from(sys.getrecursionlimit() - 100 - stack_depth())
+    try:
+        value, _ = called_from(sys.getrecursionlimit() - 100 - stack_depth())
+    except JSONError as error:
+        assert error.name == "limit"  # noqa: PT017  # up to 3.11 the C scanner shares Python's stack
+    else:
+        assert str(value) == text
 
 
 def stack_depth() -> int:
