@@ -15,6 +15,7 @@ import struct
 import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from typing import Any
 
 import trustme
 
@@ -30,8 +31,11 @@ class Wire:
         server: whose connection it is.
     """
 
-    def __init__(self, server: FaultServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(
+        self, server: FaultServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, gone: asyncio.Event
+    ) -> None:
         self.server = server
+        self._gone = gone
         self.request = b""
         self.closed = False
         self._reader = reader
@@ -74,9 +78,8 @@ class Wire:
         self._writer.transport.abort()
 
     async def gone(self) -> None:
-        """Wait until the client has closed."""
-        while await self._reader.read(65536):
-            pass
+        """Wait until the client has closed; a next request that comes meanwhile is left for `next_request`."""
+        await self._gone.wait()
         raise ConnectionResetError
 
     async def until_gone(self, work: Coroutine[None, None, None]) -> None:
@@ -120,6 +123,22 @@ class Wire:
         self.request = top + await self._reader.readexactly(int(fields.get(b"content-length", b"0")))
         self.server.requests.append(self.request)
         return True
+
+
+class _Protocol(asyncio.StreamReaderProtocol):
+    """Tells that the client has closed without reading what it sent."""
+
+    def __init__(self, *words: Any, **more: Any) -> None:
+        super().__init__(*words, **more)
+        self.gone = asyncio.Event()
+
+    def eof_received(self) -> bool:
+        self.gone.set()
+        return bool(super().eof_received())
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.gone.set()
+        super().connection_lost(exc)
 
 
 Script = Callable[[Wire], Awaitable[None]]
@@ -189,13 +208,14 @@ class FaultServer:
 
     async def _serve(self, accepted: socket.socket) -> None:
         reader = asyncio.StreamReader(2**24, _loop())
-        protocol = asyncio.StreamReaderProtocol(reader, loop=_loop())
+        protocol = _Protocol(reader, loop=_loop())
         try:
             transport, _ = await _loop().connect_accepted_socket(lambda: protocol, accepted, ssl=self._context)
         except (OSError, ssl.SSLError):
             return  # the handshake failed
         transport.set_write_buffer_limits(1, 0)  # so that what was sent has left
-        await self._answer(Wire(self, reader, asyncio.StreamWriter(transport, protocol, reader, _loop())))
+        writer = asyncio.StreamWriter(transport, protocol, reader, _loop())
+        await self._answer(Wire(self, reader, writer, protocol.gone))
 
     async def _answer(self, wire: Wire) -> None:
         try:

@@ -386,6 +386,7 @@ def test_long_hostile_urls_are_read_in_linear_time():
         (b'{"a": {"sessionKey" :\n "a\\"b\\u0041"}}', {"sessionKey": 'a"bA'}),
         (b'{"sessionKey": "half of i', {"sessionKey": "half of i"}),
         (b'{"sessionKey": "half\\', {"sessionKey": "half"}),
+        (b'{"sessionKey": "half\\u00', {"sessionKey": "half\\u00"}),
         (b'{"sessionKey": ""}', {}),
         (b'{"sessionKey": 5, "other": "x"}', {}),
         (b'{"sessionKey":"1","sessionKey":"2"}', {"sessionKey": "2"}),
