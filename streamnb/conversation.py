@@ -56,6 +56,7 @@ class Reading:
         head: its status and headers.
         seen: the fold of its events.
         frames: the frames of the last `feed` or `close`, for who wants the raw stream as a table.
+        over: True once the dialect's own end was read: nothing more is due.
         kept: the events a flow looks back at (all but pieces of text and pings).
     """
 
@@ -68,7 +69,7 @@ class Reading:
         self.kept: list[Event] = []
         self.n_bytes = 0
         self._halves: dict[tuple[Kind, int | None], str] = {}
-        self._over = False
+        self.over = False
         self._broken: str | None = None
         self.failed = head.status != HTTPStatus.OK if call.stream else head.status not in _SUCCESS
         self._framer: Framer = self._choose()
@@ -124,10 +125,10 @@ class Reading:
 
     def _flagged(self, event: Event, frame: Frame) -> Event:
         flags = frame.flags
-        if self._over and event.kind not in {"end", "ping"}:
+        if self.over and event.kind not in {"end", "ping"}:
             flags |= {"late"}
         if self.provider.ends(event):
-            self._over = True
+            self.over = True
         return dataclasses.replace(event, flags=event.flags | flags) if flags else event
 
     def _whole(self, event: Event) -> Event:

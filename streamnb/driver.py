@@ -23,6 +23,7 @@ from streamnb.transcript import EndLine, ReadLine
 from streamnb.transport import Keyring, Read, StampedTransport, classify, exchange, hold_back, prepare, timings_of
 
 _ERROR_CHARS: Final = 1000
+STRAGGLERS_S: Final = 2.0
 
 
 class Clock(Protocol):
@@ -161,8 +162,13 @@ class Driver:
         self._journal(n, read.t_ns, read.wire_bytes, data)
         step = self.conversation.feed(data)
         if step.progress:
-            self._watching.arm(self.deadlines.idle_s, Outcome.TIMEOUT_IDLE)
+            over = self.conversation.reading.over
+            self._watching.arm(self._idle_s(over=over), Outcome.TIMEOUT_IDLE)
         self._arrived(self._record.understood(step))
+
+    def _idle_s(self, *, over: bool) -> float | None:
+        """After the dialect's own end only stragglers may come: a server that forgets to close is not waited for."""
+        return min(self.deadlines.idle_s or STRAGGLERS_S, STRAGGLERS_S) if over else self.deadlines.idle_s
 
     def _journal(self, n: int, t_ns: int, wire: int, data: bytes) -> None:
         seq = len(self._record.chunks)

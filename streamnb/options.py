@@ -13,9 +13,9 @@ from typing import Any, Final, NoReturn
 
 from streamnb.display import MODES
 from streamnb.errors import UsageError, did_you_mean
-from streamnb.providers import Option, load
+from streamnb.providers import Option
 from streamnb.redaction import looks_like_key
-from streamnb.settings import PROFILES, companion
+from streamnb.settings import PROFILES, companion, options_of
 
 _USAGE: Final = "%%chatstream TARGET [options], the prompt below it"
 
@@ -108,9 +108,8 @@ def build_parser(target: str | None = None) -> argparse.ArgumentParser:
     add("--scenario", metavar="NAME", help="what the simulator does: stall, error, truncate, http-429, ...")
     add("--pace", metavar="K=V", action=_Pair, help="the simulator's pace: ttft, gap, tokens, seed, ... (seconds)")
     if target is not None:
-        provider = load(PROFILES[target].provider if target in PROFILES else target)
-        own = parser.add_argument_group(f"for {provider.name}")
-        for option in provider.options:
+        own = parser.add_argument_group(f"for {target}")
+        for option in options_of(target):
             _add(own, option)
     return parser
 

@@ -42,6 +42,7 @@ class Run:
         self._record = record
         self._provider = provider
         self.prompt = prompt
+        self._row: dict[str, Any] | None = None
         self.path = path
         """The run file, or None when it was not recorded on disk."""
 
@@ -186,7 +187,13 @@ class Run:
         """The values of `summary` as a plain dict; missing values are NaN or None."""
         from streamnb import analysis, tables
 
-        return {**tables.run_row(self._record), **analysis.latency_row(self.events)}
+        if self._row is not None:
+            return dict(self._row)
+        over = self.outcome is not None
+        row = {**tables.run_row(self._record), **analysis.latency_row(self.events)}
+        if over:  # a finished run changes no more
+            self._row = dict(row)
+        return row
 
     # -- showing --------------------------------------------------------------------------------------------------
 

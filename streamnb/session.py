@@ -19,6 +19,7 @@ from streamnb import companions, portal, settings
 from streamnb.deadlines import Deadlines
 from streamnb.display import PlainView, View, open_view
 from streamnb.driver import Driver
+from streamnb.errors import UsageError, did_you_mean
 from streamnb.events import Arrival, Outcome, Prompt
 from streamnb.journal import Journal
 from streamnb.recording import Record, RunInfo
@@ -203,6 +204,10 @@ def _target(asked: Ask) -> settings.Target:
     if asked.scenario is not None:
         pace["scenario"] = asked.scenario
     kind = settings.companion(asked.target, sim=asked.sim)
+    own = {option.name for option in settings.options_of(asked.target)}
+    for name in asked.options.keys() - own:
+        known = own | {field.name for field in dataclasses.fields(Ask)}
+        raise UsageError(f"{asked.target} has no option {name!r}.{did_you_mean(name, known)}")
     origin = None
     if kind == "simulator":
         origin = companions.simulator_url()

@@ -14,7 +14,7 @@ from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
 from streamnb.errors import UsageError, did_you_mean
-from streamnb.providers import Provider, load, names
+from streamnb.providers import Option, Provider, load, names
 
 DUMMY_KEY: Final = "streamnb-simulator-key"
 """Sent to the simulator and the local model in place of a key: the user's own never goes there."""
@@ -75,6 +75,11 @@ def companion(target: str, *, sim: bool) -> Literal["simulator", "local_model"] 
     if sim:
         return "simulator"
     return profile.companion if profile else None
+
+
+def options_of(target: str) -> tuple[Option, ...]:
+    """The options of the provider behind a target."""
+    return load(PROFILES[target].provider if target in PROFILES else target).options
 
 
 def resolve(  # noqa: PLR0913  # one keyword per thing a user can say

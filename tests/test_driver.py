@@ -377,3 +377,18 @@ async def test_a_reply_with_a_credential_that_breaks_off_is_masked_too(record: R
     assert record.outcome is Outcome.PROTOCOL_ERROR
     assert SESSION_KEY.encode() not in record.journal.path.read_bytes()
     assert b"*" * len(SESSION_KEY) in record.journal.path.read_bytes()
+
+
+async def test_after_the_end_mark_a_server_that_keeps_the_body_open_is_not_waited_for(
+    record: Record, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("streamnb.driver.STRAGGLERS_S", 0.1)
+
+    async def forget(wire: Wire) -> None:
+        await wire.head()
+        await wire.chunks(delta("Hello"), STOP, DONE)
+        await wire.gone()
+
+    with serving(forget) as server:
+        await run(driver(server.origin, Deadlines(connect_s=5, first_s=60, idle_s=60)), record)
+    assert (record.outcome, record.error, text(record)) == (Outcome.COMPLETE, None, "Hello")

@@ -132,3 +132,10 @@ def test_the_session_remembers_runs_in_their_order():
     remember(one)
     remember(two)
     assert session()[-2:] == (one, two)
+
+
+def test_a_finished_run_computes_its_row_once_and_hands_out_copies():
+    run = streamnb.stream("demo", "Hi", pace={"tokens": 2, "ttft": 0, "gap": 0}, record=False)
+    row = run.row()
+    row["outcome"] = "altered"
+    assert run.row()["outcome"] == "complete"

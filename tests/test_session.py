@@ -253,3 +253,8 @@ def test_an_error_of_our_own_comes_out_and_the_run_still_has_an_outcome(monkeypa
             started.wait()
     assert started.run.outcome == "interrupted"
     assert portal.loop().is_running()
+
+
+def test_a_mistyped_keyword_is_told_from_the_options():
+    with pytest.raises(UsageError, match=r"demo has no option 'tmeout'\. Did you mean timeout"):
+        Session(ask("demo", "Hi", tmeout=3))

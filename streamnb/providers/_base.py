@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from streamnb.errors import UsageError, did_you_mean
 from streamnb.events import Event, Outcome, Prompt
 from streamnb.providers._seen import Seen
-from streamnb.redaction import Secret
+from streamnb.redaction import Secret, redact_url
 from streamnb.wire import Frame, Framer, SniffFramer, sse_or_json
 from streamnb.wire.strict_json import JSONError, loads
 
@@ -191,7 +191,7 @@ class Provider:
         raise AttributeError(f"a provider is frozen: {name} cannot be set; make another one")
 
     def __repr__(self) -> str:
-        return f"<{self.name} at {self.base_url}>"
+        return f"<{self.name} at {redact_url(self.base_url)}>"
 
     # -- what a provider file writes ------------------------------------------------------------------------------
 
