@@ -72,7 +72,7 @@ def test_a_recorded_run_opens_by_path_or_by_name():
 
 
 def test_a_word_that_no_option_has_is_told():
-    with pytest.raises(UsageError, match="demo has no option 'tmeout'. Did you mean timeout"):
+    with pytest.raises(UsageError, match=r"demo has no option 'tmeout'\. Did you mean timeout"):
         streamnb.stream("demo", "hi", tmeout=3)
 
 
