@@ -13,7 +13,7 @@ from streamnb.display.static import bundle, link_host
 from streamnb.display.view import Final, Header
 from streamnb.events import Outcome
 
-HEADER = Header("openai_chat", "small-talk-1", "demo", "127.0.0.1:8000", "run-1", "recorded to /tmp/runs")
+HEADER = Header("openai_chat", "small-talk-1", "demo", "127.0.0.1:8000", "run-1", "recorded to runs/")
 ALLOWED_TAGS = {
     *("div", "h4", "span", "details", "summary", "pre", "p"),
     *("strong", "ol", "li", "a", "table", "tr", "th", "td"),
@@ -74,7 +74,7 @@ def test_it_reads_well_without_any_style():
     assert shown.texts["th"][:3] == ["TTFT", "to answer", "total"]
     assert shown.texts["td"][:3] == ["0.100 s", "1.60 s", "\u2013"]
     assert "The server is overloaded" in "".join(shown.texts["strong"])
-    assert "recorded to /tmp/runs" in "".join(shown.texts["p"])
+    assert "recorded to runs/" in "".join(shown.texts["p"])
 
 
 def test_an_empty_run_still_says_how_it_ended():
