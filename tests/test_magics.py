@@ -245,7 +245,7 @@ def test_a_killed_kernel_loses_nothing_it_has_shown_at_more_moments(tmp_path: Pa
 
 
 @pytest.mark.local_model
-def test_a_real_model_streams_into_a_cell(tmp_path: Path, record_property) -> None:
+def test_a_real_model_streams_into_a_cell(tmp_path: Path, request: pytest.FixtureRequest) -> None:
     pytest.importorskip("llama_cpp", reason="needs the extra `local`")
     with kernel(tmp_path) as fresh:
         assert fresh.run("%load_ext streamnb").ok
@@ -253,4 +253,4 @@ def test_a_real_model_streams_into_a_cell(tmp_path: Path, record_property) -> No
         assert cell.ok, cell.errors
         assert fresh.value("answer.ok, len(answer.text) > 0") == "(True, True)"
         assert float(fresh.value("answer.summary['ttft_s'].item()")) > 0
-        record_property("summary", fresh.value("answer.summary.T.to_string()"))
+        request.node.user_properties.append(("summary", fresh.value("answer.summary.T.to_string()")))

@@ -80,9 +80,7 @@ def test_what_does_not_fit_is_said_in_one_line(line: str, words: str) -> None:
 )
 def test_a_key_in_the_open_is_refused_and_not_repeated(word: str) -> None:
     with pytest.raises(UsageError, match="--key-env NAME") as caught:
-        line = "demo --model gpt-4o-mini-2024-07-18 --system 'a_long_word_with_sk_in_it'"
-    assert parse_line(line)[1]["model"] == "gpt-4o-mini-2024-07-18"
-    refuse_keys(["demo", word])
+        refuse_keys(["demo", word])
     assert word not in str(caught.value)
     assert word.rpartition("=")[2] not in str(caught.value)
 
