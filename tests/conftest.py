@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 
 import pytest
+
+# A shell that starts the suite in the background has it ignore SIGINT, and every child would inherit that: the tests
+# of interrupts would wait for ever. A handler of our own is not inherited: children start with the default.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
