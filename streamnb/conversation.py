@@ -276,8 +276,9 @@ class Conversation:
         return outcome
 
     def abort(self, outcome: Outcome, error: str) -> None:
-        """No reply came about (no connection, time-out, stop): the run is over."""
-        self._finish(outcome, error)
+        """No reply came about (no connection, time-out, stop): the run is over, unless it was over before."""
+        if self.outcome is None:
+            self._finish(outcome, error)
 
     def _finish(self, outcome: Outcome, error: str | None) -> None:
         self._flow.close()

@@ -12,6 +12,8 @@ from fault_server import DONE, END, STOP, Wire, chunk, delta, serving, until
 import streamnb
 from streamnb import client
 from streamnb.errors import UsageError
+from streamnb.providers import names
+from streamnb.settings import PROFILES
 
 FAST = {"ttft": 0, "gap": 0, "tokens": 12, "seed": 1}
 
@@ -194,3 +196,10 @@ def test_the_public_names_are_those_of_the_package():
     for name in client.__all__:
         assert hasattr(client, name)
     assert streamnb.open is client.open_recording
+
+
+@pytest.mark.parametrize("name", [*names(), *PROFILES])
+def test_every_target_streams_from_the_simulator(name: str):
+    run = streamnb.stream(name, "Hi", sim=True, pace={"tokens": 3, "ttft": 0, "gap": 0}, record=False)
+    assert (run.ok, run.error) == (True, None)
+    assert len(run.events) > 3

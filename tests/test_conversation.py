@@ -303,3 +303,15 @@ def test_the_flow_gets_the_text_and_the_events_it_looks_back_at():
     (reply,) = seen
     assert (reply.text, reply.outcome, reply.status) == ("Hi!", Outcome.COMPLETE, 200)
     assert [event.kind for event in reply.events] == ["start", "end", "end"]
+
+
+def test_a_stop_that_comes_after_the_end_changes_no_outcome():
+    conversation = Conversation(load("openai_chat")("http://127.0.0.1"), Prompt("Hi"))
+    conversation.begin(ReplyHead(200, {"content-type": "text/event-stream"}))
+    conversation.feed(
+        b'data: {"choices":[{"index":0,"delta":{"content":"a"},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n'
+    )
+    conversation.close()
+    conversation.end(Ending())
+    conversation.abort(Outcome.STOPPED, "stopped")
+    assert (conversation.outcome, conversation.error) == (Outcome.COMPLETE, None)

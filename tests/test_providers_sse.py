@@ -73,3 +73,8 @@ def test_an_error_event_is_an_error_whatever_its_data():
     for data, text in ((b'{"detail":"no"}', "no"), (b'"no"', "no"), (b"no", "no"), (b"[]", "[]")):
         (event,) = events("sse", b"event: error\ndata: %s\n\n" % data)
         assert (event.kind, event.text) == ("error", text)
+
+
+def test_a_field_named_messages_takes_the_prompt_as_a_chat():
+    (call,) = SSE(path="/v1/chat/completions", prompt_field="messages").flow(Prompt("Hi", model="m"))
+    assert call.body == {"messages": [{"role": "user", "content": "Hi"}], "stream": True, "model": "m"}

@@ -28,11 +28,13 @@ class SSE(Provider):
     key_required = False
     base_url = "http://127.0.0.1:8000"
     plain_text: ClassVar[bool] = True
-    simulated: ClassVar[Mapping[str, Any]] = MappingProxyType({"path": "/v1/chat/completions"})
+    simulated: ClassVar[Mapping[str, Any]] = MappingProxyType(
+        {"path": "/v1/chat/completions", "prompt_field": "messages", "model": "simulated"}
+    )
     options: ClassVar[tuple[Option, ...]] = (
         Option("path", "appended to the base URL", default=""),
         Option("method", "HTTP method", default="POST", choices=("POST", "GET")),
-        Option("prompt_field", "field of the JSON body that takes the prompt", default="prompt"),
+        Option("prompt_field", "field of the JSON body that takes the prompt; messages: as a chat", default="prompt"),
     )
 
     def request(self, prompt: Prompt) -> Call:
@@ -40,7 +42,11 @@ class SSE(Provider):
         headers, query = self.credentials()
         body = None
         if self.values["method"] == "POST":
-            body = merge({self.values["prompt_field"]: prompt.text, "model": prompt.model}, prompt.params)
+            field = self.values["prompt_field"]
+            said: dict[str, Any] = {field: prompt.text}
+            if field == "messages":  # the chat bodies that most endpoints understand, streamed only when asked to
+                said = {field: [{"role": "user", "content": prompt.text}], "stream": True}
+            body = merge({**said, "model": prompt.model}, prompt.params)
         return Call(self.stream_name, self.values["method"], self.values["path"], body, headers, query, stream=True)
 
     def read(self, frame: Frame, seen: Seen) -> Iterator[Event]:
