@@ -9,7 +9,6 @@ import asyncio
 import base64
 import contextlib
 import os
-import secrets
 import time
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -33,7 +32,7 @@ from streamnb.redaction import (
     redact_url,
 )
 from streamnb.results import Run, remember
-from streamnb.settings import recordings_dir
+from streamnb.settings import new_run
 from streamnb.transcript import CallLine, EndLine, ReadLine, ReplyLine, RunLine
 from streamnb.transport.decoding import Decoder
 from streamnb.transport.pool import Timings, framing
@@ -114,8 +113,7 @@ class _Tap(httpx.AsyncByteStream):
 
     def _open(self, request: httpx.Request, provider: Provider, target: str, *, record: bool) -> Record:
         now = time.time_ns()
-        run_id = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
-        path = recordings_dir() / run_id[:8] / f"{run_id}.jsonl"
+        run_id, path = new_run()
         self._journal = Journal(path) if record else None
         info = RunInfo(run_id, provider.name, target, now, usage=provider.usage)
         opened = Record(info, self._journal)

@@ -9,7 +9,6 @@ import asyncio
 import concurrent.futures
 import contextlib
 import dataclasses
-import secrets
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -104,7 +103,7 @@ class Session:
         self.view: View = open_view(asked.display)
         self.on_arrival: Callable[[Arrival], None] | None = None
         self._driver = Driver(target, prompt, deadlines, time, (self.view, self), allow_http=asked.allow_http)
-        run_id = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
+        run_id, file = settings.new_run()
         info = RunInfo(
             run_id,
             target.provider.name,
@@ -115,7 +114,7 @@ class Session:
             cell_id=asked.cell_id,
             usage=target.provider.usage,
         )
-        path = settings.recordings_dir() / run_id[:8] / f"{run_id}.jsonl" if asked.record else None
+        path = file if asked.record else None
         journal = Journal(path) if path else None
         self.record = Record(info, journal)
         self.run = Run(self.record, target.provider, prompt, path)

@@ -1,4 +1,4 @@
-"""What a target's name stands for: profiles, defaults, where recordings go.
+"""What a target's name stands for: profiles, defaults; what a run is called and where its file goes.
 
 Knows provider classes and environment variables' names. Must not know: keys' values, sockets, IPython.
 """
@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import secrets
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -139,6 +141,12 @@ def _refuse_other_hosts(
 def _prefix(pace: Mapping[str, Any]) -> str:
     """The simulator's way to say pace and scenario: a first path segment."""
     return "/~" + ",".join(f"{key}={value}" for key, value in {"stamps": 1, **pace}.items())
+
+
+def new_run() -> tuple[str, Path]:
+    """A run's name (start time and six random hex digits) and where its file goes, if it is recorded."""
+    run_id = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
+    return run_id, recordings_dir() / run_id[:8] / f"{run_id}.jsonl"
 
 
 def recordings_dir() -> Path:

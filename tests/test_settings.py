@@ -9,7 +9,7 @@ import pytest
 
 from streamnb.errors import UsageError
 from streamnb.providers import load, names
-from streamnb.settings import DUMMY_KEY, PROFILES, companion, recordings_dir, resolve
+from streamnb.settings import DUMMY_KEY, PROFILES, companion, new_run, recordings_dir, resolve
 
 SIM = "http://127.0.0.1:4711"
 
@@ -120,3 +120,10 @@ def test_recordings_go_to_the_user_data_directory_unless_named(monkeypatch: pyte
 def test_a_simulated_run_talks_to_no_second_host_either():
     with pytest.raises(UsageError, match=r"leave out --builder-url, or use 'typebot' without --sim\."):
         resolve("typebot", {"preview": True, "builder_url": "https://builder.example"}, origin=SIM)
+
+
+def test_each_run_has_a_name_of_its_own_and_a_file_under_its_day(tmp_path: Path):
+    run_ids, files = zip(*(new_run() for _ in range(50)), strict=True)
+    assert len(set(run_ids)) == 50
+    for run_id, file in zip(run_ids, files, strict=True):
+        assert file == recordings_dir() / run_id[:8] / f"{run_id}.jsonl"
