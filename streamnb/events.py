@@ -67,6 +67,19 @@ _OK = frozenset({Outcome.COMPLETE, Outcome.LENGTH, Outcome.TOOL_CALLS, Outcome.E
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Tool:
+    """A function that a model may call, as an API is told of it.
+
+    Attributes:
+        parameters: JSON Schema of its arguments (an object).
+    """
+
+    name: str
+    description: str = ""
+    parameters: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Prompt:
     """One thing said to a target.
 
@@ -76,6 +89,10 @@ class Prompt:
         model: model name, where the API has one.
         params: extra fields for the body of the streaming request (`--param k=v`).
         reply: a platform's own request to send verbatim instead of `text` (a button pressed).
+        tools: functions of this process that the model may call.
+        records: instead of a conversation: which list of the platform's records to stream (`Provider.lists`).
+        take: at most so many of them.
+        fresh_id: a random UUID for what a flow must give a new name: a session, a user. Recorded with the run.
     """
 
     text: str = ""
@@ -83,6 +100,10 @@ class Prompt:
     model: str | None = None
     params: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     reply: Any = None
+    tools: tuple[Tool, ...] = ()
+    records: str | None = None
+    take: int | None = None
+    fresh_id: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -106,6 +127,7 @@ class Event:
         data: the JSON value it was read from, as far as it carries more than the fields above.
         flags: what was unusual about the bytes (the frame's flags, `late`).
         choices: what the platform offers to answer with.
+        server_ms: the server's own wall clock when it made it (ms since 1970 UTC), where it says so.
     """
 
     kind: Kind
@@ -116,6 +138,7 @@ class Event:
     data: Any = None
     flags: frozenset[str] = frozenset()
     choices: tuple[Choice, ...] = ()
+    server_ms: int | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import ipaddress
+import math
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, ClassVar, Final, Literal
@@ -79,6 +80,10 @@ class Call:
         delay_s: seconds to wait before it is sent.
         secret_fields: fields of a JSON reply that are credentials: masked before anything is kept. A later call
             carries one as `Secret(field)`; the flow itself sees only the mask.
+        secret_scope: whose credentials these are (a user, a session), for those that outlive the run: a later run of
+            this process carries one as `Secret(field, scope=...)`.
+        setup: streamed, but only prepares the call that the prompt is for (a launch): t0 does not count from it.
+        ends_at_eof: this reply's documented end is the end of its body (a list of records).
     """
 
     name: str
@@ -91,6 +96,9 @@ class Call:
     delay_s: float = 0.0
     secret_fields: tuple[str, ...] = ()
     base_url: str | None = None
+    secret_scope: str = ""
+    setup: bool = False
+    ends_at_eof: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -125,11 +133,13 @@ class Ending:
         cause: None when the body ended by itself, else the outcome the local side found (cut, timeout, stop, ...).
         framing: how the end was marked: "chunked", "length" (proper), "close" (a cut looks the same), None unknown.
         detail: one clause for the error text.
+        lasted_s: from the request's first byte to the end of the body, s; NaN unknown.
     """
 
     cause: Outcome | None = None
     framing: Literal["chunked", "length", "close"] | None = "chunked"
     detail: str = ""
+    lasted_s: float = math.nan
 
     @property
     def at_eof(self) -> Outcome:
@@ -149,6 +159,11 @@ class Provider:
         usage: how several usage events of one run add up.
         eof_is_terminal: the dialect documents no end marker but the end of the body.
         plain_text: SSE data may be text, so that blank data and a leading colon can be pieces of the answer.
+        limits: the vendor's own: `streams` (concurrent, per key), `idle_s` and `total_s` (of one stream). Our clocks
+            are these + 15 s, so that the vendor's own error is seen; an option `max_streams` replaces `streams`.
+        hints: error code or HTTP status -> what it means with this API and what to do; one or two sentences.
+        session_option: the option that takes `run.session_id`, so that a next run goes on in the session.
+        lists: the lists of records the API streams: name -> what they are.
         values: the options' values.
 
     Raises:
@@ -164,6 +179,9 @@ class Provider:
     base_url: str = ""
     options: ClassVar[tuple[Option, ...]] = ()
     limits: ClassVar[Mapping[str, float]] = MappingProxyType({})
+    hints: ClassVar[Mapping[str, str]] = MappingProxyType({})
+    session_option: ClassVar[str | None] = None
+    lists: ClassVar[Mapping[str, str]] = MappingProxyType({})
     stream_name: ClassVar[str] = "stream"
     simulated: ClassVar[Mapping[str, Any]] = MappingProxyType({})
     usage: ClassVar[Literal["sum", "last"]] = "last"
@@ -204,6 +222,11 @@ class Provider:
         """The calls a prompt needs, in order; each is answered with its whole reply."""
         yield self.request(prompt)
 
+    def listing(self, kind: str, take: int | None) -> Generator[Call, Reply, None]:
+        """The calls that bring the records of one of `lists`, at most `take`; each record is an `item` event."""
+        del take
+        raise UsageError(f"{self.name} defines no listing() for {kind!r}")
+
     def framer(self, call: Call, head: ReplyHead) -> Framer:
         """The framer for the streaming reply with this head."""
         del head
@@ -229,7 +252,12 @@ class Provider:
         return ending.at_eof if self.eof_is_terminal and not seen.cut else Outcome.TRUNCATED
 
     def answer(self, event: Event, value: Any) -> Call | None:
-        """The side call that answers an event while the stream is open, for APIs that have such."""
+        """The side call that answers an `action` event while the stream is open, for APIs that have such.
+
+        Args:
+            event: the action; its `name` is the function asked for, its `data` has the arguments as `args`.
+            value: what the function returned (JSON), or the exception: it raised, or there is no such function.
+        """
         del event, value
         return None
 
@@ -238,6 +266,12 @@ class Provider:
         if frame.event == "comment" and frame.data.startswith(" t_ns=") and frame.data[6:].isdigit():
             return int(frame.data[6:])
         return None
+
+    @property
+    def max_streams(self) -> int | None:
+        """Streams at once per base URL and key; None: as many as you like."""
+        most = self.values.get("max_streams", self.limits.get("streams"))
+        return None if most is None else int(most)
 
     # -- what a provider file uses --------------------------------------------------------------------------------
 

@@ -26,6 +26,7 @@ class Secret:
         env: name of the environment variable that holds the key.
         prefix: what stands before the key on the wire, as `"Bearer "`.
         required: False when the request may go out without it.
+        scope: whose it is, when a reply brought it in this process (`Call.secret_scope`); `env` is then its field.
 
     Raises:
         UsageError: `env` is no variable name, or is itself a key; it is not echoed.
@@ -34,6 +35,7 @@ class Secret:
     env: str
     prefix: str = ""
     required: bool = True
+    scope: str = ""
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.env) or KEY.search(self.env) or _KEY_WITHOUT_SHAPE.fullmatch(self.env):

@@ -12,10 +12,11 @@ from typing import Any, Final
 
 from streamnb.errors import did_you_mean
 from streamnb.simulator.pace import Pace
-from streamnb.simulator.scenarios import known
+from streamnb.simulator.scenarios import Limits, known
 
 _MOST_TOKENS: Final = 10_000_000
 _LONGEST_S: Final = 86_400.0
+_LEAST_S: Final = 0.001
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -27,12 +28,29 @@ class Setup:
         scenario: what goes wrong, a name of `scenarios.SCENARIOS` (`http-503` for `http-<code>`).
         framing: framing of Typebot's streamMessage (`prefix_lines`, `sse`, `raw_text`); None = the endpoint's own.
         at: the call of a several-call API at which a wrong reply (`http-`, `html-`, `error-200`, `json-200`) comes.
+        max_duration: the platform's limit of one stream, seconds; None = the real one.
+        idle_limit: the platform's limit of silence in a stream, seconds; None = the real one.
+        ping_every: seconds of silence that bring a keep-alive; None = the platform's own.
+        max_streams: the platform's limit of concurrent streams per key; None = the real one.
     """
 
     pace: Pace = dataclasses.field(default_factory=Pace)
     scenario: str = "ok"
     framing: str | None = None
     at: str = "stream"
+    max_duration: float | None = None
+    idle_limit: float | None = None
+    ping_every: float | None = None
+    max_streams: int | None = None
+
+    def limits(self, platform: Limits) -> Limits:
+        """What the platform does by the clock, where the base URL does not ask for another time."""
+        return dataclasses.replace(
+            platform,
+            total_s=platform.total_s if self.max_duration is None else self.max_duration,
+            idle_s=platform.idle_s if self.idle_limit is None else self.idle_limit,
+            ping_s=platform.ping_s if self.ping_every is None else self.ping_every,
+        )
 
 
 class PrefixError(ValueError):
@@ -96,6 +114,18 @@ def _real(most: float) -> Callable[[str], float]:
     return read_real
 
 
+def _positive(most: float) -> Callable[[str], float]:
+    real = _real(most)
+
+    def read_positive(value: str) -> float:
+        number = real(value)
+        if number < _LEAST_S:
+            raise ValueError(f"a number from {_LEAST_S:g} to {most:g} is wanted")
+        return number
+
+    return read_positive
+
+
 def _one_of(*names: str) -> Callable[[str], str]:
     def read_name(value: str) -> str:
         if value not in names:
@@ -119,6 +149,10 @@ OPTIONS: Final[Mapping[str, Callable[[str], Any]]] = {
     "scenario": known,
     "framing": _one_of("prefix_lines", "sse", "raw_text"),
     "at": _one_of("start", "continue", "stream"),
+    "max_duration": _real(_LONGEST_S),
+    "idle_limit": _real(_LONGEST_S),
+    "ping_every": _positive(_LONGEST_S),
+    "max_streams": _whole(1, 1000),
 }
 """Every option with the function that reads its value, or raises ValueError saying what is wanted."""
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
@@ -21,7 +22,7 @@ SCENARIOS: Final[dict[str, str]] = {
     "error": "half of the answer, then an error in the API's own form (raw text has none: it just ends)",
     "truncate": "half of the answer, then a clean end of the body without the API's end signal",
     "cut": "half of the answer, then the connection drops in the middle of an HTTP chunk",
-    "http-<code>": "that status with the API's JSON error (400 401 403 404 413 422 429 500 503 529)",
+    "http-<code>": "that status with the API's JSON error (400 401 402 403 404 408 409 413 422 429 500 503 529 591)",
     "html-<code>": "that status with an HTML page, as a proxy sends it",
     "json-200": "200 with a whole JSON reply instead of a stream",
     "error-200": "200 with a JSON error instead of a stream",
@@ -39,7 +40,7 @@ SCENARIOS: Final[dict[str, str]] = {
 }
 """Every scenario and what it does: the table of `streamnb simulate --help` and of `GET /`."""
 
-CODES: Final = (400, 401, 403, 404, 413, 422, 429, 500, 503, 529)
+CODES: Final = (400, 401, 402, 403, 404, 408, 409, 413, 422, 429, 500, 503, 529, 591)
 _CODE: Final = re.compile(r"(http|html)-([45][0-9]{2})")
 _FEW: Final = 3
 
@@ -62,6 +63,23 @@ class Out:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Limits:
+    """What a platform does to a stream by the clock.
+
+    Attributes:
+        total_s: the body ends, cleanly and without a word, so long after the request.
+        idle_s: a longer silence ends the stream with `timed_out`.
+        timed_out: what is said then.
+        ping_s: a silence of that length brings a keep-alive.
+    """
+
+    total_s: float = math.inf
+    idle_s: float = math.inf
+    timed_out: tuple[bytes, ...] = ()
+    ping_s: float = math.inf
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Script:
     """One answer in one API's own bytes, before a scenario touches it; `body` has deadlines, the rest is sent beside.
 
@@ -75,6 +93,7 @@ class Script:
         bad_utf8: a piece of text that is not UTF-8.
         late: what a server sends after the end marker when it should not.
         ping: a keep-alive; empty where the framing has none.
+        limits: what the platform does by the clock.
         stamp: (send time in ns, block) -> bytes to put before that block.
     """
 
@@ -88,6 +107,7 @@ class Script:
     late: tuple[bytes, ...] = ()
     ping: bytes = b""
     stamp: Callable[[int, bytes], bytes] = lambda _t_ns, _block: b""
+    limits: Limits = dataclasses.field(default_factory=Limits)
 
 
 def known(value: str) -> str:
@@ -108,7 +128,28 @@ def status(scenario: str) -> tuple[str, int] | None:
 
 
 def perform(script: Script, pace: Pace, scenario: str) -> Iterator[Out]:
-    """Yield the writes of `script` under `scenario`."""
+    """Yield the writes of `script` under `scenario`, as far as the platform's limits let it come."""
+    yield from _limited(_placed(script, pace, scenario), script)
+
+
+def _limited(outs: Iterable[Out], script: Script) -> Iterator[Out]:
+    limits, last_s = script.limits, 0.0
+    for out in outs:
+        silent_until = min(out.at_s, last_s + limits.idle_s, limits.total_s)
+        while script.ping and last_s + limits.ping_s < silent_until:
+            last_s += limits.ping_s
+            yield Out(last_s, (script.ping,), stamped=False)
+        if out.at_s > limits.total_s and silent_until == limits.total_s:
+            yield Out(limits.total_s, ())
+            return
+        if silent_until < out.at_s:
+            yield Out(silent_until, limits.timed_out)
+            return
+        last_s = out.at_s
+        yield out
+
+
+def _placed(script: Script, pace: Pace, scenario: str) -> Iterator[Out]:
     at_s = pace.ttft
     for item in _chosen(script, -(-pace.tokens // pace.burst), scenario):
         out = Out(at_s, (item,)) if isinstance(item, bytes) else item
