@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from streamnb import settings, shelf
+from streamnb.errors import UsageError, did_you_mean
 from streamnb.events import Arrival, Event
 from streamnb.results import Run, session
 from streamnb.session import Ask, Session, ask
@@ -30,6 +31,7 @@ __all__ = [
     "open_recording",
     "open_stream",
     "recordings",
+    "records",
     "run",
     "runs",
     "stream",
@@ -142,6 +144,36 @@ class _Events:
                 self._over = True
             else:
                 yield arrival
+
+
+def records(target: str, kind: str, *, take: int | None = None, display: str = "auto", **keywords: Any) -> pd.DataFrame:
+    """Stream a list of a platform's records (conversations, messages, sessions) into a table.
+
+    A line counts them while they come. An interrupt ends it, and is raised; what came is in `streamnb.last().records`.
+
+    Args:
+        target: a provider that has lists (`%chatstream providers`).
+        kind: which list, as `conversations` of `chatbotkit`.
+        take: at most so many records; all of them unless said.
+        display: how the counting line is shown; `none` hides it.
+        keywords: as of `stream`.
+
+    Returns:
+        One row per record, in the order of the server, with the platform's own fields as columns (as JSON has them).
+
+    Raises:
+        UsageError: no such list, or `take` is below 1.
+        RunError: it ended badly; the records that came are in `error.run.records`.
+    """
+    lists = settings.lists_of(target)
+    if kind not in lists:
+        raise UsageError(f"{target} has no list {kind!r}.{did_you_mean(kind, lists)}")
+    if take is not None and take < 1:
+        raise UsageError(f"take wants a number from 1, not {take!r}; leave it out for all.")
+    done = Session(ask(target, records=kind, take=take, display=display, **keywords)).wait()
+    if done.outcome is not None and done.outcome.value != "stopped":
+        done.raise_for_outcome()
+    return done.records
 
 
 def runs() -> pd.DataFrame:

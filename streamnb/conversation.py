@@ -18,6 +18,7 @@ from streamnb.providers._error_body import error_event
 from streamnb.wire import Frame, Framer, JSONBodyFramer
 
 MAX_CALLS: Final = 20
+MAX_PAGES: Final = 1000
 ERROR_BODY_BYTES: Final = 64 * 1024
 STEP_BODY_BYTES: Final = 1024 * 1024
 _SUCCESS: Final = range(200, 300)
@@ -162,8 +163,8 @@ class Reading:
             return Outcome.HTTP_ERROR
         if self._broken is not None:
             return Outcome.PROTOCOL_ERROR
-        if not self.call.stream:
-            return self._step_outcome(ending)
+        if not self.call.stream or self.call.ends_at_eof:
+            return self._step_outcome(ending) if not self.call.stream else self._list_outcome(ending)
         outcome = self.provider.outcome(self.seen, ending)
         if outcome in _UNFINISHED and ending.cause is None and not self._is_stream():
             return Outcome.PROTOCOL_ERROR
@@ -178,6 +179,15 @@ class Reading:
             return Outcome.LIMIT
         understood = self.n_bytes > 0 and not self.seen.flagged("malformed")
         return Outcome.COMPLETE if understood else Outcome.PROTOCOL_ERROR
+
+    def _list_outcome(self, ending: Ending) -> Outcome:
+        """A list may be empty, and says nothing after its last record."""
+        if self.seen.error is not None:
+            return Outcome.ERROR_IN_STREAM
+        if ending.cause is not None or self.seen.cut:
+            return ending.cause or Outcome.TRUNCATED
+        understood = self.seen.total > self.seen.count("unknown") or not self.seen.total
+        return ending.at_eof if understood else Outcome.PROTOCOL_ERROR
 
     def _is_stream(self) -> bool:
         """False for an empty body, an HTML page, a JSON body that says nothing: "200 OK" that is no stream."""
@@ -196,7 +206,7 @@ class Reading:
             return _explain.in_stream(provider, self.call, error)
         if outcome is Outcome.PROTOCOL_ERROR and ending.cause is None:
             return self._broken or _explain.not_understood(provider, self.call, self.head, self.n_bytes)
-        return _explain.plain(provider, outcome, ending)
+        return _explain.plain(provider, outcome, ending, ended=self.seen.count("end") > 0)
 
 
 def _is_ping(frame: Frame, *, plain_text: bool) -> bool:
@@ -229,7 +239,8 @@ class Conversation:
         self.n_calls = 0
         self._last: Outcome | None = None
         self._reading: Reading | None = None
-        self._flow = provider.flow(prompt)
+        self._max_calls = MAX_CALLS if prompt.records is None else MAX_PAGES
+        self._flow = provider.flow(prompt) if prompt.records is None else provider.listing(prompt.records, prompt.take)
         self.call: Call | None = next(self._flow)
 
     @property
@@ -292,6 +303,6 @@ class Conversation:
         except ProtocolError as error:
             self._finish(Outcome.PROTOCOL_ERROR, str(error))
         else:
-            if self.n_calls >= MAX_CALLS:
-                name = self.provider.name
-                self._finish(Outcome.LIMIT, f"{name}: {MAX_CALLS} calls in one run; the flow goes round in circles.")
+            if self.n_calls >= self._max_calls:
+                name, most = self.provider.name, self._max_calls
+                self._finish(Outcome.LIMIT, f"{name}: {most} calls in one run; the flow goes round in circles.")

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import enum
 import math
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Final
 
 from streamnb.events import Outcome
 
@@ -26,6 +28,41 @@ class Deadlines:
     first_s: float | None = 300.0
     idle_s: float | None = 120.0
     total_s: float | None = None
+
+
+class Default(enum.Enum):
+    """What a caller says who leaves a clock to the provider."""
+
+    CLOCK = "the provider's own limit + 15 s, else streamnb's default"
+
+    def __repr__(self) -> str:
+        return "<default>"
+
+
+MARGIN_S: Final = 15.0
+"""Ours come so much later than the vendor's own limits, so that the vendor's error is seen (WIRE.md 0.8)."""
+
+Seconds = float | Default | None
+
+
+def clocks(limits: Mapping[str, float], first: Seconds, idle: Seconds, total: Seconds) -> Deadlines:
+    """The deadlines of a run.
+
+    Args:
+        limits: the vendor's `idle_s` and `total_s`, s; where only the total is known, a stream may be silent so long.
+        first: as asked; None switches the clock off.
+        idle: the same.
+        total: the same.
+    """
+    usual = Deadlines()
+    idle_s, total_s = limits.get("idle_s"), limits.get("total_s")
+    own_idle = max(usual.idle_s or 0.0, total_s or 0.0) if idle_s is None else idle_s + MARGIN_S
+    own_total = usual.total_s if total_s is None else total_s + MARGIN_S
+    return Deadlines(
+        first_s=usual.first_s if isinstance(first, Default) else first,
+        idle_s=own_idle if isinstance(idle, Default) else idle,
+        total_s=own_total if isinstance(total, Default) else total,
+    )
 
 
 class Watchdog:

@@ -6,20 +6,28 @@ Knows the order of things. Must not know: what the bytes mean, pandas, IPython, 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import dataclasses
+import math
+from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final, Protocol
 
 import httpx
 
-from streamnb.conversation import ERROR_BODY_BYTES, Conversation
+from streamnb import slots
+from streamnb.answers import Answers
+from streamnb.conversation import ERROR_BODY_BYTES, Conversation, Reading
 from streamnb.deadlines import Deadlines, Watchdog, late
 from streamnb.errors import StreamnbError, TransportError
 from streamnb.events import Arrival, Outcome, Prompt
+from streamnb.functions import Function
+from streamnb.intake import Intake
 from streamnb.minutes import call_line, reply_line, run_line, timings
 from streamnb.providers import Call, Ending, ReplyHead
 from streamnb.recording import Record
 from streamnb.redaction import Scrubber, redact_text
 from streamnb.settings import Target
-from streamnb.transcript import EndLine, ReadLine
+from streamnb.transcript import DoneLine, EndLine
 from streamnb.transport import Keyring, Read, StampedTransport, classify, exchange, hold_back, prepare, timings_of
 
 _ERROR_CHARS: Final = 1000
@@ -65,6 +73,7 @@ class Driver:
         clock: Clock,
         observers: tuple[Observer, ...] = (),
         *,
+        functions: Mapping[str, Function] | None = None,
         allow_http: bool = False,
     ) -> None:
         self.target = target
@@ -74,13 +83,14 @@ class Driver:
         self._clock = clock
         self._observers = observers
         self._allow_http = allow_http
-        self._keys = Keyring(target.provider.name, target.dummy_key)
+        self._keys = Keyring(target.provider.name, target.dummy_key, target.host)
         self._request = self._prepare()
         self._scrubber = Scrubber(self._keys.used)
+        self._answers = Answers(target.provider, functions or {}, self._post, self._note)
+        self._intake: Intake | None = None
         self._watch: Watchdog | None = None
         self._stopped: Outcome | None = None
         self._task: asyncio.Task[Any] | None = None
-        self._last_ns = 0
         self._reached: dict[str, Any] = {}
 
     def stop(self, outcome: Outcome = Outcome.STOPPED) -> None:
@@ -93,15 +103,18 @@ class Driver:
     async def run(self, record: Record, transport: StampedTransport) -> None:
         """Do every call the flow asks for. Never raises for what the network or the API does."""
         self._record = record
+        self._transport = transport
         self._task = asyncio.current_task()
-        self._watch = Watchdog(self._task, self.deadlines.total_s)
+        self._watch = Watchdog(self._task, None)
         record.begin(run_line(record.info, self.target, self.prompt, self._clock.monotonic_ns(), self._keys.used))
-        self._tell("connecting", self._clock.monotonic_ns())
         if self._stopped is not None:  # before its first step: nothing is sent
             self._abort(*self._cancelled())
         try:
-            while self.conversation.call is not None:
-                await self._call(self.conversation.call, transport)
+            async with self._turn():
+                self._watch = Watchdog(self._task, self.deadlines.total_s)
+                self._tell("connecting", self._clock.monotonic_ns())
+                while self.conversation.call is not None:
+                    await self._call(self.conversation.call)
         except asyncio.CancelledError:
             self._abort(*self._cancelled())
         finally:
@@ -110,13 +123,28 @@ class Driver:
                 self._abort(Outcome.INTERRUPTED, "the run was torn down")
             self._end()
 
+    @contextlib.asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        """A slot, where the vendor allows only so many streams at once; waiting for it is outside every figure."""
+        most = self.target.provider.max_streams
+        if most is None or self.conversation.call is None:
+            yield
+            return
+        name = slots.name_of(self.target.host, self._keys.used)
+        began_ns = self._clock.monotonic_ns()
+        if not slots.free(name, most):
+            self._tell("queued", began_ns)
+        async with slots.slot(name, most):
+            self._record.queued_s = (self._clock.monotonic_ns() - began_ns) / 1e9
+            yield
+
     def _prepare(self) -> httpx.Request:
         call = self.conversation.call
         if call is None:
             return httpx.Request("GET", "")
         return prepare(self.target.provider, call, self._keys, allow_http=self._allow_http)
 
-    async def _call(self, call: Call, transport: StampedTransport) -> None:
+    async def _call(self, call: Call) -> None:
         watch = self._watching
         watch.arm(None, Outcome.TIMEOUT_TOTAL)
         if call.delay_s:
@@ -124,10 +152,9 @@ class Driver:
         n = len(self._record.calls)
         try:
             request = self._prepare() if n else self._request
-            for secret in self._keys.used:
-                self._scrubber.add(secret)
+            self._scrub_known(self._scrubber)
             self._record.call(call_line(n, self._clock.monotonic_ns(), call, request, self._keys.used))
-            await self._exchange(n, call, request, transport)
+            await self._exchange(n, call, request)
         except (httpx.TransportError, TransportError) as error:
             self._fail(n, request, *classify(error, self.target.host))
         except StreamnbError as error:
@@ -135,59 +162,77 @@ class Driver:
         except asyncio.CancelledError:
             self._fail(n, request, *self._cancelled())
 
-    async def _exchange(self, n: int, call: Call, request: httpx.Request, transport: StampedTransport) -> None:
-        watch = self._watching
-        watch.arm(self.deadlines.first_s, Outcome.TIMEOUT_FIRST)
-        on_t0 = (lambda t_ns: self._tell("waiting", t_ns)) if call.stream else None
-        async with exchange(transport, request, self.deadlines.connect_s, on_t0) as live:
+    def _scrub_known(self, scrubber: Scrubber) -> None:
+        for secret in self._keys.used:
+            scrubber.add(secret)
+
+    async def _exchange(self, n: int, call: Call, request: httpx.Request) -> None:
+        self._watching.arm(self.deadlines.first_s, Outcome.TIMEOUT_FIRST)
+        on_t0 = (lambda t_ns: self._tell("waiting", t_ns)) if call.stream and not call.setup else None
+        async with exchange(self._transport, request, self.deadlines.connect_s, on_t0) as live:
             self._record.reply(reply_line(n, live, self._keys.used))
             self.conversation.begin(self._shown(live.head))
-            self._last_ns = live.timings.headers_ns or self._clock.monotonic_ns()  # for bodies that bring no read
-            reads = hold_back(live.reads, call.secret_fields, self._obtained) if call.secret_fields else live.reads
-            async for read in reads:
-                self._read(n, read)
-                if self.conversation.reading.failed and self.conversation.reading.n_bytes > ERROR_BODY_BYTES:
+            reading = self.conversation.reading
+            headers_ns = live.timings.headers_ns or self._clock.monotonic_ns()
+            intake = Intake(n, reading, self._record, self._scrubber, headers_ns=headers_ns, tell=self._arrived)
+            self._intake = intake
+            async for read in self._held_back(call, live.reads):
+                step = intake.read(read)
+                if step.progress:
+                    self._watching.arm(self._idle_s(over=reading.over), Outcome.TIMEOUT_IDLE)
+                for event in step.events:
+                    self._answers.hear(event)
+                if reading.failed and reading.n_bytes > ERROR_BODY_BYTES:
                     break  # an error's body says no more than that (SAFETY R7)
             self._finish(n, Ending(None, live.framing))
 
-    def _obtained(self, name: str, value: str) -> None:
-        """A reply brought a credential: masked from here on, sent where a call names it."""
-        self._keys.keep(name, value)
-        self._scrubber.add(value)
+    def _held_back(self, call: Call, reads: AsyncIterator[Read]) -> AsyncIterator[Read]:
+        """The reads of a call; where its reply brings credentials, after these were learnt."""
 
-    def _read(self, n: int, read: Read) -> None:
-        """One read: scrub, journal, understand, record, tell. In this order (SAFETY P1)."""
-        self._last_ns = read.t_ns
-        data = self._scrubber.feed(read.data)
-        self._journal(n, read.t_ns, read.wire_bytes, data)
-        step = self.conversation.feed(data)
-        if step.progress:
-            over = self.conversation.reading.over
-            self._watching.arm(self._idle_s(over=over), Outcome.TIMEOUT_IDLE)
-        self._arrived(self._record.understood(step))
+        def obtained(name: str, value: str) -> None:
+            self._keys.keep(name, value, call.secret_scope)
+            self._scrubber.add(value)
+
+        return hold_back(reads, call.secret_fields, obtained) if call.secret_fields else reads
 
     def _idle_s(self, *, over: bool) -> float | None:
         """After the dialect's own end only stragglers may come: a server that forgets to close is not waited for."""
         return min(self.deadlines.idle_s or STRAGGLERS_S, STRAGGLERS_S) if over else self.deadlines.idle_s
 
-    def _journal(self, n: int, t_ns: int, wire: int, data: bytes) -> None:
-        seq = len(self._record.chunks)
-        self._record.read(ReadLine(n=n, s=seq, t_ns=t_ns, w=wire, h=self._scrubber.held, b=data))
-
     def _finish(self, n: int, ending: Ending) -> None:
-        """The body is over, well or badly: what is held back or half read comes out, then the account is closed."""
-        held = self._scrubber.flush()
-        if held:
-            self._journal(n, self._last_ns, 0, held)
-            self._arrived(self._record.understood(self.conversation.feed(held)))
-        step = self.conversation.close()
-        if step.events or step.n_frames:
-            chunks = self._record.chunks
-            if not len(chunks) or chunks.call[-1] != n:  # an empty body: only a chunk has a time
-                self._journal(n, self._last_ns, 0, b"")
-            self._arrived(self._record.understood(step))
-        self._record.end_call(self._clock.monotonic_ns())
-        self.conversation.end(ending)
+        """The body is over, well or badly: what is half read comes out, then the account is closed."""
+        self._answers.cancel()
+        if self._intake is not None:
+            self._intake.close()
+        now = self._clock.monotonic_ns()
+        self._record.end_call(now, n)
+        t0_ns = self._record.calls[n].t0_ns
+        lasted_s = math.nan if t0_ns is None else (now - t0_ns) / 1e9
+        self.conversation.end(dataclasses.replace(ending, lasted_s=lasted_s))
+
+    async def _post(self, call: Call) -> str | None:
+        """A side call, on a connection of its own, while the stream goes on. Returns what went wrong with it."""
+        n = len(self._record.calls)
+        try:
+            request = prepare(self.target.provider, call, self._keys, allow_http=self._allow_http)
+            line = call_line(n, self._clock.monotonic_ns(), call, request, self._keys.used, side=True)
+            self._record.call(line)
+            async with exchange(self._transport, request, self.deadlines.connect_s) as live:
+                self._record.reply(reply_line(n, live, self._keys.used))
+                reading = Reading(self.target.provider, call, self._shown(live.head))
+                headers_ns = live.timings.headers_ns or self._clock.monotonic_ns()
+                scrubber = Scrubber(self._keys.used)
+                intake = Intake(n, reading, self._record, scrubber, headers_ns=headers_ns, tell=self._arrived)
+                async for read in live.reads:
+                    intake.read(read)
+                intake.close()
+                self._record.done(DoneLine(n, self._clock.monotonic_ns()))
+        except (httpx.TransportError, TransportError) as error:
+            return self._redact(f"{self.target.provider.name}: {classify(error, self.target.host)[1]}")
+        except StreamnbError as error:
+            return self._redact(str(error))
+        ending = Ending(None, live.framing)
+        return reading.explain(reading.outcome(ending), ending)
 
     def _shown(self, head: ReplyHead) -> ReplyHead:
         """Headers go into errors, and are cut there: a key must be gone before (SAFETY S14)."""
@@ -198,6 +243,7 @@ class Driver:
 
     def _fail(self, n: int, request: httpx.Request, outcome: Outcome, detail: str) -> None:
         """The call broke: before its reply began, or in the middle of it."""
+        self._answers.cancel()
         detail = self._redact(detail)
         if self.conversation.replying:
             framing = self._record.calls[n].framing
@@ -206,7 +252,7 @@ class Driver:
         if len(self._record.calls) > n:
             self._reached = timings(timings_of(request))
             self._record.reached(n, self._reached)
-            self._record.end_call(self._clock.monotonic_ns())
+            self._record.end_call(self._clock.monotonic_ns(), n)
         self._abort(outcome, f"{self.target.provider.name}: {detail}")
 
     def _abort(self, outcome: Outcome, error: str) -> None:
@@ -235,9 +281,17 @@ class Driver:
         outcome = conversation.outcome or Outcome.INTERRUPTED
         error = None if conversation.error is None else _one_line(self._redact(conversation.error))
         now = self._clock.monotonic_ns()
-        ending = {"reached": self._reached, "ends_ns": [row.end_ns for row in self._record.calls]}
+        record = self._record
+        ending: dict[str, Any] = {"reached": self._reached, "ends_ns": [row.end_ns for row in record.calls]}
+        if record.notes:
+            ending["notes"] = record.notes
+        if not math.isnan(record.queued_s):
+            ending["queued_s"] = record.queued_s
         self._record.end(outcome, error, EndLine(outcome.value, error, ending, self._record.counts(), now))
         self._tell(outcome.value, now)
+
+    def _note(self, text: str) -> None:
+        self._record.notes.append(_one_line(self._redact(text)))
 
     # -- observers --------------------------------------------------------------------------------------------------
 

@@ -38,8 +38,10 @@ class ChatStream(Magics):
 
     display = CaselessStrEnum(_MODES, default_value="auto", help="how runs are shown").tag(config=True)
     record = Bool(default_value=True, help="write each run to a file").tag(config=True)
-    timeout_first = Float(300.0, help="seconds until the first data").tag(config=True)
-    timeout_idle = Float(120.0, help="seconds between data; keep-alives do not count").tag(config=True)
+    timeout_first = Float(None, allow_none=True, help="seconds until the first data (300)").tag(config=True)
+    timeout_idle = Float(
+        None, allow_none=True, help="seconds between data; keep-alives do not count (the vendor's limit + 15, or 120)"
+    ).tag(config=True)
 
     @no_var_expand  # type: ignore[untyped-decorator,unused-ignore]
     @line_cell_magic(_NAME)  # type: ignore[arg-type,untyped-decorator,unused-ignore]
@@ -68,7 +70,10 @@ class ChatStream(Magics):
         target, keywords = parse_line(line)
         output = keywords.pop("output", None)
         for name in ("display", "record", "timeout_first", "timeout_idle"):
-            keywords.setdefault(name, getattr(self, name))
+            if (value := getattr(self, name)) is not None:
+                keywords.setdefault(name, value)
+        if "tools" in keywords:
+            keywords["tools"] = {name: self._function(variable) for name, variable in keywords["tools"].items()}
         session = client.Session(client.ask(target, prompt, cell_id=self._cell_id(), raises=True, **keywords))
         if output is not None:
             self._ip.user_ns[output] = session.run
@@ -78,6 +83,14 @@ class ChatStream(Magics):
             raise ChatStreamInterrupt(session.run.error or "interrupted; what arrived is kept.") from None
         if run.outcome is not None and run.outcome.value != "stopped":
             run.raise_for_outcome()
+
+    def _function(self, variable: str) -> Any:
+        function = self._ip.user_ns.get(variable)
+        if not callable(function):
+            found = "is no function" if variable in self._ip.user_ns else "does not exist"
+            known = [name for name, value in self._ip.user_ns.items() if callable(value) and not name.startswith("_")]
+            raise UsageError(f"--tool: {variable} {found} in this notebook.{did_you_mean(variable, known)}")
+        return function
 
     @property
     def _ip(self) -> Any:

@@ -47,10 +47,14 @@ class Meter:
         """Set t0: the first byte of the streaming request is handed to a ready connection.
 
         Args:
-            t0_ns: CLOCK_MONOTONIC, ns. A run of several streams keeps the first one.
+            t0_ns: CLOCK_MONOTONIC, ns. A run of several streams keeps the first one. Text that came before it (the
+                greeting of a set-up call) has no part in the figures of time.
         """
         if self.t0_ns is None:
             self.t0_ns = t0_ns
+            self._first_text_ns = self._first_answer_ns = self._last_text_ns = self._max_gap_ns = None
+            self._last_text_chunk, self._last_text_kind = None, ""
+            self._gaps, self.n_text_chunks, self.n_chars = _Median(), 0, 0
 
     def arrive(self, arrival: Arrival) -> None:
         """Count one chunk and the events it completed."""

@@ -5,6 +5,7 @@ Knows requests, replies and the allow-lists (SAFETY S12-S14). Must not know: fil
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import os
 from typing import Any
@@ -37,6 +38,10 @@ def run_line(info: RunInfo, target: Target, prompt: Prompt, t_ns: int, secrets: 
         "model": prompt.model,
         "params": dict(prompt.params),
         "reply": prompt.reply,
+        "tools": [dataclasses.asdict(tool) for tool in prompt.tools],
+        "records": prompt.records,
+        "take": prompt.take,
+        "fresh_id": prompt.fresh_id,
     }
     meta = {
         "base_url": redact_url(target.provider.base_url),
@@ -57,11 +62,14 @@ def run_line(info: RunInfo, target: Target, prompt: Prompt, t_ns: int, secrets: 
     )
 
 
-def call_line(n: int, t_ns: int, call: Call, request: httpx.Request, secrets: tuple[str, ...]) -> CallLine:
+def call_line(  # noqa: PLR0913  # what a line holds
+    n: int, t_ns: int, call: Call, request: httpx.Request, secrets: tuple[str, ...], *, side: bool = False
+) -> CallLine:
     """The line of a request that is about to go out."""
     headers = redact_headers(list(request.headers.items()), REQUEST_HEADERS)
     url = redact_text(redact_url(str(request.url)), secrets)
-    return CallLine(n, t_ns, call.name, call.method, url, headers, redact_json(call.body, secrets), call.stream)
+    body = redact_json(call.body, secrets)
+    return CallLine(n, t_ns, call.name, call.method, url, headers, body, call.stream, side, call.setup)
 
 
 def reply_line(n: int, live: Exchange, secrets: tuple[str, ...]) -> ReplyLine:

@@ -98,10 +98,14 @@ def build_parser(target: str | None = None) -> argparse.ArgumentParser:
     add(
         "--param", metavar="K=V", action=_Pair, dest="params", help="field for the request body; V is JSON if it parses"
     )
+    add("--continue", action="store_const", const=True, dest="after", help="go on in the session of the last run")
+    add("--press", metavar="LABEL", help="press a button that the last run offered")
+    add("--tool", metavar="NAME=FUNCTION", action=_Tool, dest="tools", help="a function of yours the model may call")
     add("--display", choices=MODES, help="how to show it")
-    add("--timeout", metavar="S", type=_seconds, help="seconds for the whole run (default: no limit)")
+    clock = "the vendor's limit + 15, else"
+    add("--timeout", metavar="S", type=_seconds, help=f"seconds for the whole run ({clock} none)")
     add("--timeout-first", metavar="S", type=_seconds, help="seconds until the first data (300)")
-    add("--timeout-idle", metavar="S", type=_seconds, help="seconds between data; keep-alives do not count (120)")
+    add("--timeout-idle", metavar="S", type=_seconds, help=f"seconds between data, keep-alives apart ({clock} 120)")
     add("--no-record", action="store_const", const=False, dest="record", help="write no run file")
     add("--allow-http", action="store_const", const=True, help="send the key over plain http to another host")
     add("--sim", action="store_const", const=True, help="use the built-in simulator; your key is not sent")
@@ -140,6 +144,17 @@ class _Pair(argparse.Action):
         if not equals or not key:
             raise UsageError(f"{option_string} wants NAME=VALUE, not {values!r}.")
         setattr(namespace, self.dest, {**(getattr(namespace, self.dest) or {}), key: json_value(value)})
+
+
+class _Tool(argparse.Action):
+    """`name=function`, or `function` for both, gathered into a dict."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
+        del parser
+        name, _, variable = str(values).partition("=")
+        if not name or not (variable or name).isidentifier():
+            raise UsageError(f"{option_string} wants NAME=FUNCTION, not {values!r}.")
+        setattr(namespace, self.dest, {**(getattr(namespace, self.dest) or {}), name: variable or name})
 
 
 def _name(text: str) -> str:

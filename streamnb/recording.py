@@ -13,9 +13,9 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from streamnb.conversation import Step
-from streamnb.events import Arrival, Chunk, Event, Outcome
+from streamnb.events import Arrival, Choice, Chunk, Event, Outcome
 from streamnb.journal import Journal
-from streamnb.transcript import CallLine, EndLine, ReadLine, ReplyLine, RunLine
+from streamnb.transcript import CallLine, DoneLine, EndLine, ReadLine, ReplyLine, RunLine
 
 _NONE: Final = -1
 
@@ -61,6 +61,13 @@ class CallRow:
     end_ns: int | None = None
     reused: bool | None = None
     headers: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    side: bool = False
+    setup: bool = False
+
+    @property
+    def timed(self) -> bool:
+        """True for the streams that t0 counts from."""
+        return self.stream and not self.setup
 
 
 class ChunkColumns:
@@ -81,7 +88,11 @@ class ChunkColumns:
 
 
 class EventColumns:
-    """One row per event; position is `seq`. -1 stands for no choice index."""
+    """One row per event; position is `seq`. -1 stands for no choice index and for no server time.
+
+    Attributes:
+        choices: what the platform offered to answer with, by the number of the event.
+    """
 
     def __init__(self) -> None:
         self.chunk = array("q")
@@ -92,6 +103,8 @@ class EventColumns:
         self.id: list[str | None] = []
         self.data: list[str | None] = []
         self.flags: list[str] = []
+        self.server_ms = array("q")
+        self.choices: dict[int, tuple[Choice, ...]] = {}
 
     def __len__(self) -> int:
         return len(self.kind)
@@ -106,6 +119,8 @@ class Record:
 
     Attributes:
         problem: for a record read from a file: what of it was torn or unknown.
+        queued_s: seconds it waited for a client-side slot; NaN where there are no slots.
+        notes: what went wrong beside the stream, one line each: a function that failed, an answer not delivered.
     """
 
     def __init__(self, info: RunInfo, journal: Journal | None = None) -> None:
@@ -118,6 +133,7 @@ class Record:
         self.error: str | None = None
         self.problem: str | None = None
         self.queued_s = math.nan
+        self.notes: list[str] = []
 
     # -- what happens, in order ---------------------------------------------------------------------------------
 
@@ -128,7 +144,7 @@ class Record:
     def call(self, line: CallLine) -> CallRow:
         """A call is handed to the transport."""
         self._write(line)
-        row = CallRow(line.n, line.name, line.stream, line.t_ns)
+        row = CallRow(line.n, line.name, line.stream, line.t_ns, side=line.side, setup=line.setup)
         self.calls.append(row)
         return row
 
@@ -185,9 +201,14 @@ class Record:
         )
         return Arrival(chunk, step.events)
 
-    def end_call(self, t_ns: int) -> None:
-        """The body of the latest call is over."""
-        self.calls[-1].end_ns = t_ns
+    def end_call(self, t_ns: int, n: int = -1) -> None:
+        """The body of a call (of the latest, unless it is named) is over."""
+        self.calls[n].end_ns = t_ns
+
+    def done(self, line: DoneLine) -> None:
+        """The body of a side call is over."""
+        self._write(line)
+        self.end_call(line.t_ns, line.n)
 
     def end(self, outcome: Outcome, error: str | None, line: EndLine) -> None:
         """The run is over; only the first outcome counts."""
@@ -199,8 +220,9 @@ class Record:
 
     @property
     def warning(self) -> str | None:
-        """One line when the run file is not whole: the disk refused it, or it was found torn."""
-        return self.journal.failed if self.journal is not None else self.problem
+        """One line: the disk refused the run file, it was found torn, or something beside the stream went wrong."""
+        torn = self.journal.failed if self.journal is not None else self.problem
+        return " ".join(filter(None, [torn, *self.notes])) or None
 
     def _write(self, line: Any) -> None:
         if self.journal is not None:
@@ -216,13 +238,16 @@ class Record:
         events.id.append(_well_formed(event.id))
         events.data.append(None if event.data is None else json.dumps(event.data))
         events.flags.append(" ".join(sorted(event.flags)) if event.flags else "")
+        events.server_ms.append(_NONE if event.server_ms is None else event.server_ms)
+        if event.choices:
+            events.choices[len(events.kind) - 1] = event.choices
 
     # -- what it amounts to -------------------------------------------------------------------------------------
 
     @property
     def t0_ns(self) -> int | None:
-        """First byte of the first streaming request that got a ready connection, CLOCK_MONOTONIC ns."""
-        return next((row.t0_ns for row in self.calls if row.stream and row.t0_ns is not None), None)
+        """First byte of the first streaming request that got a ready connection (set-up apart), CLOCK_MONOTONIC ns."""
+        return next((row.t0_ns for row in self.calls if row.timed and row.t0_ns is not None), None)
 
     @property
     def setup_s(self) -> float:
@@ -237,7 +262,7 @@ class Record:
     @property
     def close_ns(self) -> int | None:
         """End of the last streaming body."""
-        return next((row.end_ns for row in reversed(self.calls) if row.stream and row.end_ns is not None), None)
+        return next((row.end_ns for row in reversed(self.calls) if row.timed and row.end_ns is not None), None)
 
     def counts(self) -> dict[str, int]:
         """For the transcript's end line."""

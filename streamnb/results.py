@@ -5,12 +5,13 @@ Knows how the parts are put together. Must not know: sockets, how a run came abo
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from streamnb.display import Final, Header, bundle
-from streamnb.errors import RunError
-from streamnb.events import Outcome, Prompt
+from streamnb.display import BETWEEN_CALLS, Final, Header, bundle
+from streamnb.errors import RunError, UsageError, did_you_mean
+from streamnb.events import Choice, Outcome, Prompt
 from streamnb.providers import Provider
 from streamnb.providers._seen import join
 from streamnb.recording import Record
@@ -86,14 +87,22 @@ class Run:
 
     @property
     def texts(self) -> dict[int, str]:
-        """The streamed text of each choice, by index (0 where the API has only one)."""
+        """The streamed text of each choice, by index (0 where the API has only one).
+
+        Where several calls of the run streamed (a greeting, then the answer), a blank line stands between them.
+        """
         parts: dict[int, list[str]] = {}
-        events = self._record.events
-        for kind, text, choice in zip(events.kind, events.text, events.choice, strict=False):
-            if kind == "delta":
-                parts.setdefault(max(choice, 0), []).append(text)
+        streamed: dict[int, int] = {}
+        events, calls = self._record.events, self._record.chunks.call
+        for kind, text, number, chunk in zip(events.kind, events.text, events.choice, events.chunk, strict=False):
+            choice, call = max(number, 0), calls[chunk]
+            if kind == "delta" and text:
+                if streamed.setdefault(choice, call) != call:
+                    parts[choice].append(BETWEEN_CALLS)
+                    streamed[choice] = call
+                parts.setdefault(choice, []).append(text)
             elif kind == "replace":
-                parts[max(choice, 0)] = [text]
+                parts[choice], streamed[choice] = [text], call
         return {choice: join(pieces) for choice, pieces in parts.items()}
 
     @property
@@ -107,10 +116,66 @@ class Run:
         return self._texts_of("message")
 
     @property
+    def target(self) -> str:
+        """What was typed behind `%%chatstream`."""
+        return self._record.info.target
+
+    @property
     def session_id(self) -> str | None:
-        """The platform's session, to go on in: `--session-id` of the next run."""
+        """The platform's session (chat, conversation): what a next run goes on in (`--continue`, `after=run`)."""
         events = self._record.events
-        return next((ident for kind, ident in zip(events.kind, events.id, strict=False) if kind == "session"), None)
+        named = (one for kind, one in zip(events.kind, events.id, strict=False) if kind == "session" and one)
+        return next(named, None) or self._provider.session_of(self.prompt)
+
+    @property
+    def session_over(self) -> bool:
+        """True when the platform said that the conversation, not only this turn, has ended."""
+        events = self._record.events
+        return ("session", "ended") in zip(events.kind, events.name, strict=False)
+
+    @property
+    def choices(self) -> tuple[Choice, ...]:
+        """What the platform offers to answer with: the buttons of the latest events that had any."""
+        offered = self._record.events.choices
+        return tuple(choice for _, group in sorted(offered.items()) for choice in group)
+
+    def choice(self, label: str) -> Choice:
+        """The button of that label.
+
+        Raises:
+            UsageError: the run offered none of that label; the message names those it did.
+        """
+        found = next((choice for choice in reversed(self.choices) if choice.label == label), None)
+        if found is None:
+            labels = [choice.label for choice in self.choices]
+            raise UsageError(f"{self.target} offered no button {label!r}.{did_you_mean(label, labels)}")
+        return found
+
+    def resumed(self) -> dict[str, Any]:
+        """The provider's options with which a next run goes on in this one's session.
+
+        Raises:
+            UsageError: the platform keeps no conversation, or this run never had one.
+        """
+        provider, name = self._provider, self._record.info.provider
+        if provider.session_option is None:
+            raise UsageError(f"{name} keeps no conversation on its server: each run stands alone.")
+        if self.session_id is None:
+            raise UsageError(
+                f"the run of {self.target} has no session to go on in: it ended ({self.outcome}) before one began."
+            )
+        values = provider.values  # noqa: PD011  # no pandas
+        kept = {one.name: values[one.name] for one in provider.options if not one.once}
+        said = {key: value for key, value in kept.items() if value is not None}
+        return {**said, provider.session_option: self.session_id}
+
+    @property
+    def result(self) -> Any:
+        """The platform's whole result as it came with its end event, None when it sends none."""
+        events = self._record.events
+        data = (one for kind, one in zip(events.kind, events.data, strict=False) if kind == "end" and one)
+        last = next(reversed(list(data)), None)
+        return None if last is None else json.loads(last)
 
     @property
     def raw(self) -> bytes:
@@ -150,6 +215,13 @@ class Run:
         from streamnb import tables
 
         return tables.citations(self._record)
+
+    @property
+    def records(self) -> pd.DataFrame:
+        """One row per record of a list (`streamnb.records`), with the platform's own fields as columns."""
+        from streamnb import tables
+
+        return tables.records(self._record)
 
     @property
     def frames(self) -> pd.DataFrame:

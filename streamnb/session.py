@@ -10,82 +10,28 @@ import concurrent.futures
 import contextlib
 import dataclasses
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from streamnb import companions, portal, settings
-from streamnb.deadlines import Deadlines
-from streamnb.display import PlainView, View, open_view
+from streamnb.asking import Ask, ask, going_on, keep, prompt_of
+from streamnb.deadlines import clocks
+from streamnb.display import PlainView, View, open_progress, open_view
 from streamnb.driver import Driver
 from streamnb.errors import UsageError, did_you_mean
-from streamnb.events import Arrival, Outcome, Prompt
+from streamnb.events import Arrival, Outcome
 from streamnb.journal import Journal
 from streamnb.recording import Record, RunInfo
 from streamnb.results import Run, remember
 from streamnb.transport import StampedTransport
 
+__all__ = ["STOP_S", "Ask", "Session", "ask"]
+
 _transports: dict[asyncio.AbstractEventLoop, StampedTransport] = {}
 _noticed: set[str] = set()
 STOP_S: Final = 2.0
 """How long an interrupted cell waits for its socket to close."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Ask:
-    """Everything a caller can say about one run; the keywords of `stream`.
-
-    Attributes:
-        target: a provider's or a profile's name (`%chatstream providers`).
-        prompt: what to say, sent byte-exact.
-        params: extra fields for the body of the streaming request; None removes one.
-        key_env: the environment variable that holds the key, if it is not the provider's usual one.
-        sim: talk to the built-in simulator instead; a dummy key is sent, never yours.
-        scenario: what the simulator does (`streamnb simulate --help`).
-        pace: the simulator's pace: `ttft`, `gap` (s), `tokens`, `seed`, ...
-        timeout: for the whole run, s; None: no limit.
-        timeout_first: until the first data, s.
-        timeout_idle: between data, s; keep-alives do not count.
-        record: write the run to the recordings' directory.
-        display: auto, panel, static, plain or none.
-        allow_http: send a key over plain http to another host.
-        raises: the caller raises what went wrong, so a terminal view need not say it as well.
-        reply: a platform's own request to send verbatim (the `prompt.reply` of a `Choice`).
-        options: the provider's own options.
-    """
-
-    target: str
-    prompt: str = ""
-    model: str | None = None
-    system: str | None = None
-    params: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    base_url: str | None = None
-    key_env: str | None = None
-    sim: bool = False
-    scenario: str | None = None
-    pace: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    timeout: float | None = None
-    timeout_first: float | None = 300.0
-    timeout_idle: float | None = 120.0
-    record: bool = True
-    display: str = "none"
-    allow_http: bool = False
-    raises: bool = False
-    reply: Any = None
-    cell_id: str | None = None
-    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-
-
-def ask(target: str, prompt: str = "", **keywords: Any) -> Ask:
-    """An `Ask` from keywords: its own fields by name, the rest are the provider's options."""
-    own = {field.name for field in dataclasses.fields(Ask)} - {"target", "prompt", "options"}
-    options = {key: value for key, value in keywords.items() if key not in own and value is not None}
-    fields: dict[str, Any] = {
-        key: value
-        for key, value in keywords.items()
-        if key in own and (value is not None or key.startswith("timeout"))  # None switches a clock off
-    }
-    return Ask(target, prompt, options=options, **fields)
 
 
 class Session:
@@ -96,13 +42,16 @@ class Session:
     """
 
     def __init__(self, asked: Ask) -> None:
-        self.asked = asked
+        self.asked = asked = going_on(asked)
         target = _target(asked)
-        prompt = Prompt(asked.prompt, asked.system, target.model, asked.params, asked.reply)
-        deadlines = Deadlines(first_s=asked.timeout_first, idle_s=asked.timeout_idle, total_s=asked.timeout)
-        self.view: View = open_view(asked.display)
+        prompt = prompt_of(asked, target.model)
+        deadlines = clocks(target.provider.limits, asked.timeout_first, asked.timeout_idle, asked.timeout)
+        self.view: View = open_view(asked.display) if asked.records is None else open_progress(asked.display)
         self.on_arrival: Callable[[Arrival], None] | None = None
-        self._driver = Driver(target, prompt, deadlines, time, (self.view, self), allow_http=asked.allow_http)
+        watching = (self.view, self)
+        self._driver = Driver(
+            target, prompt, deadlines, time, watching, functions=asked.tools, allow_http=asked.allow_http
+        )
         run_id, file = settings.new_run()
         info = RunInfo(
             run_id,
@@ -118,6 +67,7 @@ class Session:
         journal = Journal(path) if path else None
         self.record = Record(info, journal)
         self.run = Run(self.record, target.provider, prompt, path)
+        keep(self.run, asked)
         self.task: portal.Task[None] | None = None
 
     def start(self) -> portal.Task[None]:

@@ -84,6 +84,16 @@ def options_of(target: str) -> tuple[Option, ...]:
     return load(PROFILES[target].provider if target in PROFILES else target).options
 
 
+def lists_of(target: str) -> Mapping[str, str]:
+    """The lists of records of the provider behind a target.
+
+    Raises:
+        UsageError: there is no such target.
+    """
+    companion(target, sim=False)
+    return load(PROFILES[target].provider if target in PROFILES else target).lists
+
+
 def resolve(  # noqa: PLR0913  # one keyword per thing a user can say
     typed: str,
     options: Mapping[str, Any],

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 import os
 from http import HTTPStatus
 from pathlib import Path
@@ -14,11 +15,11 @@ from typing import Any
 
 from streamnb.conversation import Reading
 from streamnb.errors import LimitError, StreamnbError, TranscriptError
-from streamnb.events import Outcome, Prompt
+from streamnb.events import Outcome, Prompt, Tool
 from streamnb.journal import is_locked
 from streamnb.providers import Call, Provider, ReplyHead, load
 from streamnb.recording import CallRow, Record, RunInfo
-from streamnb.transcript import CallLine, Contents, EndLine, ReadLine, ReplyLine, RunLine, decode, read_lines
+from streamnb.transcript import CallLine, Contents, DoneLine, EndLine, ReadLine, ReplyLine, RunLine, decode, read_lines
 from streamnb.wire import Frame
 
 _TAIL_BYTES = 64 * 1024
@@ -101,13 +102,27 @@ def _provider(run: RunLine) -> Provider:
 
 
 def _prompt(run: RunLine) -> Prompt:
-    params = run.prompt.get("params")
+    asked = run.prompt
+    params, tools, take = asked.get("params"), asked.get("tools"), asked.get("take")
     return Prompt(
-        _str(run.prompt.get("text")) or "",
-        _str(run.prompt.get("system")),
-        _str(run.prompt.get("model")),
+        _str(asked.get("text")) or "",
+        _str(asked.get("system")),
+        _str(asked.get("model")),
         params if isinstance(params, dict) else {},
-        run.prompt.get("reply"),
+        asked.get("reply"),
+        tuple(_tool(tool) for tool in tools if isinstance(tool, dict)) if isinstance(tools, list) else (),
+        _str(asked.get("records")),
+        take if isinstance(take, int) else None,
+        _str(asked.get("fresh_id")) or "",
+    )
+
+
+def _tool(fields: dict[str, Any]) -> Tool:
+    parameters = fields.get("parameters")
+    return Tool(
+        _str(fields.get("name")) or "",
+        _str(fields.get("description")) or "",
+        parameters if isinstance(parameters, dict) else {},
     )
 
 
@@ -137,45 +152,52 @@ class _Replaying:
     def __init__(self, record: Record, provider: Provider) -> None:
         self.record = record
         self._provider = provider
-        self._reading: Reading | None = None
+        self._readings: dict[int, Reading] = {}
+        self._main = -1
         self._last_ns = 0
 
     def take(self, line: Any, number: int) -> None:
         match line:
             case CallLine():
-                self._close()
+                if not line.side:
+                    self._close(self._main)
+                    self._main = line.n
                 self.record.call(line)
             case ReplyLine():
                 self._expect(line.n, number)
                 self.record.reply(line)
-                self._reading = reading_of(self.record.calls[line.n], self._provider)
+                self._readings[line.n] = reading_of(self.record.calls[line.n], self._provider)
             case ReadLine():
                 self._expect(line.n, number)
                 self.record.read(line)
                 self._last_ns = line.t_ns
-                if self._reading is not None:
+                if line.n in self._readings:
                     with contextlib.suppress(LimitError):  # the run ended there, and its end line says so
-                        self.record.understood(self._reading.feed(line.b))
+                        self.record.understood(self._readings[line.n].feed(line.b))
+            case DoneLine():
+                self._expect(line.n, number)
+                self._close(line.n)
+                self.record.done(line)
             case _:
                 pass
 
     def _expect(self, n: int, number: int) -> None:
-        latest = len(self.record.calls) - 1
-        if n != latest:
-            raise TranscriptError(f"line {number}: it belongs to call {n}, but the latest call is {latest}.")
+        calls = self.record.calls
+        if n != self._main and not (0 <= n < len(calls) and calls[n].side):
+            raise TranscriptError(f"line {number}: it belongs to call {n}, but the latest call is {self._main}.")
 
-    def _close(self) -> None:
-        reading, self._reading = self._reading, None
+    def _close(self, n: int) -> None:
+        reading = self._readings.pop(n, None)
         if reading is None:
             return
         with contextlib.suppress(LimitError):
             step = reading.close()
             if len(self.record.chunks):
                 self.record.understood(step)
-        self.record.end_call(self._last_ns)
+        self.record.end_call(self._last_ns, n)
 
     def finish(self, end: EndLine | None, *, running: bool) -> None:
-        self._close()
+        self._close(self._main)
         record = self.record
         if end is None:
             if not running:
@@ -187,6 +209,9 @@ class _Replaying:
         reached, ends_ns = end.ending.get("reached"), end.ending.get("ends_ns")
         if isinstance(reached, dict) and record.calls:
             record.reached(len(record.calls) - 1, reached)
+        notes, queued_s = end.ending.get("notes"), end.ending.get("queued_s")
+        record.notes = [note for note in notes if isinstance(note, str)] if isinstance(notes, list) else []
+        record.queued_s = float(queued_s) if isinstance(queued_s, (int, float)) else math.nan
         for row, t_ns in zip(record.calls, ends_ns if isinstance(ends_ns, list) else (), strict=False):
             row.end_ns = t_ns if isinstance(t_ns, int) else None
         record.end(Outcome(end.outcome), end.error, end)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from streamnb.conversation import Conversation, Reading
 from streamnb.errors import TranscriptError
-from streamnb.events import Event, Outcome, Prompt
+from streamnb.events import Event, Outcome, Prompt, Tool
 from streamnb.providers import Call, Ending, Provider, ReplyHead, load
-from streamnb.transcript import CallLine, Contents, ReadLine, ReplyLine, read_lines
+from streamnb.transcript import CallLine, Contents, DoneLine, ReadLine, ReplyLine, read_lines
 
 TRANSCRIPTS = Path(__file__).parent / "transcripts"
 PATHS = sorted(TRANSCRIPTS.glob("*/*.jsonl"))
@@ -68,7 +69,8 @@ def contents(path: Path) -> Contents:
 
 def target(found: Contents) -> tuple[Provider, Prompt]:
     run = found.run
-    return load(run.provider)(run.meta.get("base_url"), **run.options), Prompt(**run.prompt)
+    tools = tuple(Tool(**tool) for tool in run.prompt.get("tools", ()))
+    return load(run.provider)(run.meta.get("base_url"), **run.options), Prompt(**{**run.prompt, "tools": tools})
 
 
 def bodies(path: Path) -> Iterator[Body]:
@@ -95,23 +97,39 @@ def replay(path: Path) -> tuple[list[Event], Conversation, list[tuple[Call, Call
     conversation = Conversation(*target(found))
     events: list[Event] = []
     asked: list[tuple[Call, CallLine]] = []
-    framing: Any = None
+    sides: dict[int, Reading | None] = {}
+    ending = Ending()
     for line in found.lines:
         match line:
+            case CallLine(side=True):
+                sides[line.n] = None
             case CallLine():
                 if conversation.replying:
                     events += conversation.close().events
-                    conversation.end(Ending(None, framing))
+                    conversation.end(ending)
                 asked.append((conversation.call, line))
             case ReplyLine():
-                framing = line.framing
-                conversation.begin(ReplyHead(line.status, {name.lower(): value for name, value in line.headers}))
+                head = ReplyHead(line.status, {name.lower(): value for name, value in line.headers})
+                if line.n in sides:
+                    sides[line.n] = Reading(conversation.provider, Call(found.calls[line.n].name), head)
+                else:
+                    ending = Ending(None, line.framing, lasted_s=_lasted_s(found, line))
+                    conversation.begin(head)
             case ReadLine():
-                events += conversation.feed(line.b).events
+                events += (sides[line.n] if line.n in sides else conversation).feed(line.b).events
+            case DoneLine():
+                events += sides[line.n].close().events
     events += conversation.close().events
     outcome = Outcome(found.end.outcome)
-    conversation.end(Ending(outcome if outcome in _FOUND_HERE else None, framing))
+    conversation.end(dataclasses.replace(ending, cause=outcome if outcome in _FOUND_HERE else None))
     return events, conversation, asked
+
+
+def _lasted_s(found: Contents, reply: ReplyLine) -> float:
+    """From the request's first byte to the end of the body, as the driver measures it."""
+    ends, t0_ns = found.end.ending.get("ends_ns", []), reply.timings.get("t0_ns")
+    end = ends[reply.n] if reply.n < len(ends) else None
+    return math.nan if t0_ns is None or end is None else (end - t0_ns) / 1e9
 
 
 def golden(event: Event) -> str:

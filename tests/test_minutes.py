@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from streamnb import settings
-from streamnb.events import Prompt
+from streamnb.events import Prompt, Tool
 from streamnb.minutes import call_line, reply_line, run_line, timings
 from streamnb.providers import Call, ReplyHead
 from streamnb.recording import RunInfo
@@ -24,7 +24,8 @@ def target(base_url: str = "http://127.0.0.1/v1") -> settings.Target:
 
 
 def test_the_run_line_says_what_was_asked_and_when():
-    prompt = Prompt("hi", "be brief", "m", {"temperature": 0}, {"press": 1})
+    tools = (Tool("add", "Adds.", {"type": "object"}),)
+    prompt = Prompt("hi", "be brief", "m", {"temperature": 0}, {"press": 1}, tools, "conversations", 3, "u-1")
     line = run_line(INFO, target(), prompt, 77, ())
     assert (line.run_id, line.provider, line.target, line.pid) == ("run-1", "openai_chat", "demo", os.getpid())
     assert line.clock == {"t_ns": 77, "wall_ns": 1_000}
@@ -34,6 +35,10 @@ def test_the_run_line_says_what_was_asked_and_when():
         "model": "m",
         "params": {"temperature": 0},
         "reply": {"press": 1},
+        "tools": [{"name": "add", "description": "Adds.", "parameters": {"type": "object"}}],
+        "records": "conversations",
+        "take": 3,
+        "fresh_id": "u-1",
     }
     assert line.meta["cell_id"] == "c1"
     assert line.options["auth"] == "bearer"

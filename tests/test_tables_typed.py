@@ -64,6 +64,7 @@ def test_a_table_takes_bounded_memory_per_event():
     made.chunks.data, made.chunks.stamp_source = [b"x"] * n, ["read"] * n
     made.events.chunk.extend(range(n))
     made.events.choice.extend([-1] * n)
+    made.events.server_ms.extend([-1] * n)
     for name, value in {"kind": "delta", "text": "a", "name": None, "id": None, "data": None, "flags": ""}.items():
         setattr(made.events, name, [value] * n)
     tracemalloc.start()

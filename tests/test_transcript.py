@@ -15,6 +15,7 @@ from streamnb.transcript import (
     MAX_LINE,
     VERSION,
     CallLine,
+    DoneLine,
     Contents,
     EndLine,
     OtherLine,
@@ -66,6 +67,9 @@ READS = [
         ]
     )
 ]
+SIDE = CallLine(1, 50, "publish", "POST", "http://h/v1/c", [], {"message": {}}, side=True)
+LAUNCH = CallLine(2, 60, "launch", "POST", "http://h/v1/l", [], None, stream=True, setup=True)
+DONE = DoneLine(1, 55)
 END = EndLine(Outcome.COMPLETE, None, {"framing": "chunked"}, {"reads": 9}, 99)
 LINES = [RUN, CALL, REPLY, *READS, END]
 ENCODED = [encode(line) for line in LINES]
@@ -76,7 +80,7 @@ ERROR_RUN = (
 )
 
 
-@pytest.mark.parametrize("line", LINES, ids=lambda line: type(line).__name__)
+@pytest.mark.parametrize("line", [*LINES, SIDE, LAUNCH, DONE], ids=lambda line: type(line).__name__)
 def test_a_line_comes_back_as_it_went(line):
     encoded = encode(line)
     assert decode(encoded) == line

@@ -17,8 +17,11 @@ from streamnb.tables.typed import Floats, Ints, build
 
 
 def text_events(events: pd.DataFrame) -> pd.DataFrame:
-    """The rows that carry a piece of the answer: non-empty deltas and reasoning. A role, a ping, usage are none."""
-    mask = events["kind"].isin(TEXT_KINDS) & (events["text"] != "")
+    """The rows that carry a piece of the answer: non-empty deltas and reasoning. A role, a ping, usage are none.
+
+    Nor is what came before t0: the greeting that a set-up call streams answers no prompt.
+    """
+    mask = events["kind"].isin(TEXT_KINDS) & (events["text"] != "") & ~(events["t_s"] < 0)
     return events[mask.to_numpy(dtype=bool, na_value=False)]
 
 

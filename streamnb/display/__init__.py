@@ -11,12 +11,23 @@ from typing import Any
 
 from streamnb.display.static import StaticView, bundle
 from streamnb.display.terminal import PlainView
-from streamnb.display.view import Final, Header, NullView, View
+from streamnb.display.view import BETWEEN_CALLS, Final, Header, NullView, View
 from streamnb.errors import UsageError, did_you_mean
 
 MODES = ("auto", "panel", "static", "plain", "none")
 
-__all__ = ["MODES", "Final", "Header", "PlainView", "View", "bundle", "open_view", "resolve_mode"]
+__all__ = [
+    "BETWEEN_CALLS",
+    "MODES",
+    "Final",
+    "Header",
+    "PlainView",
+    "View",
+    "bundle",
+    "open_progress",
+    "open_view",
+    "resolve_mode",
+]
 
 
 def open_view(mode: str = "auto") -> View:
@@ -45,6 +56,25 @@ def open_view(mode: str = "auto") -> View:
             return PlainView()
         case _:
             return NullView()
+
+
+def open_progress(mode: str = "auto") -> View:
+    """Choose the way a list of records is shown while it streams: one line that counts them, or nothing.
+
+    Raises:
+        UsageError: no such mode.
+    """
+    match resolve_mode(mode):
+        case "none":
+            return NullView()
+        case "panel" if _kernel() is not None:
+            from streamnb.display.progress import CellProgress
+
+            return CellProgress()
+        case _:
+            from streamnb.display.progress import LineProgress
+
+            return LineProgress()
 
 
 def resolve_mode(mode: str) -> str:

@@ -12,6 +12,7 @@ from typing import Final, Literal
 
 from streamnb.display.figures import DOT, missing
 from streamnb.display.inert import Joiner, well_formed
+from streamnb.display.view import BETWEEN_CALLS
 from streamnb.display.view import Final as FinalState
 from streamnb.events import Arrival, Event
 from streamnb.meter import Meter
@@ -112,6 +113,8 @@ class Feed:
         self._answer_began = False
         self._n_messages_before = 0
         self._other_choices: set[int] = set()
+        self._call = -1
+        self._streamed = -1
 
     def phase(self, name: str, t_ns: int) -> None:
         """Announce a phase, from any thread."""
@@ -128,6 +131,7 @@ class Feed:
             item = self._inbox.popleft()
             if isinstance(item, Arrival):
                 self.meter.arrive(item)
+                self._call = item.chunk.call
                 self._clock(item.chunk.t_ns)
                 for event in item.events:
                     self._event(event, batch)
@@ -169,11 +173,15 @@ class Feed:
             case "delta" | "reasoning" if event.choice:
                 self._other_choice(event.choice, batch)
             case "delta":
+                if event.text and self._streamed not in {-1, self._call}:
+                    self._text("answer", BETWEEN_CALLS, batch)
+                self._streamed = self._call if event.text else self._streamed
                 self._text("answer", event.text, batch)
             case "reasoning":
                 self._text("reasoning", event.text, batch)
             case "replace":
                 self.answer.clear()
+                self._streamed = self._call
                 batch.parts.append(("replaced", ""))
                 self._text("answer", event.text, batch)
             case "error":
@@ -207,6 +215,8 @@ def _lines(event: Event) -> list[str]:
         lines.append(event.text or f"({event.name})")
     if event.kind in {"tool_call", "action"} and event.name:
         lines.append(f"{event.kind.replace('_', ' ')}: {event.name}")
+    if event.kind == "item" and event.choices and event.text:  # a card
+        lines.append(event.text)
     if event.choices:
         lines.append("choices: " + DOT.join(choice.label for choice in event.choices))
     return lines

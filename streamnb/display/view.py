@@ -11,6 +11,9 @@ from typing import Any, Protocol
 
 from streamnb.events import Arrival, Outcome
 
+BETWEEN_CALLS = "\n\n"
+"""Between the texts of two calls of one run, for people; the events have what came."""
+
 _DOT = " \N{MIDDLE DOT} "
 
 

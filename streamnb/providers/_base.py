@@ -51,13 +51,18 @@ FINISH: Final[Mapping[str, Outcome]] = MappingProxyType(
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Option:
-    """One option of a provider: `--name` on the magic line, `name=` in Python."""
+    """One option of a provider: `--name` on the magic line, `name=` in Python.
+
+    Attributes:
+        once: it belongs to one run: going on in that run's session does not repeat it.
+    """
 
     name: str
     help: str
     type: Literal["str", "int", "float", "bool", "json", "url"] = "str"
     default: Any = None
     choices: tuple[str, ...] = ()
+    once: bool = False
 
     @property
     def flag(self) -> str:
@@ -161,7 +166,8 @@ class Provider:
         plain_text: SSE data may be text, so that blank data and a leading colon can be pieces of the answer.
         limits: the vendor's own: `streams` (concurrent, per key), `idle_s` and `total_s` (of one stream). Our clocks
             are these + 15 s, so that the vendor's own error is seen; an option `max_streams` replaces `streams`.
-        hints: error code or HTTP status -> what it means with this API and what to do; one or two sentences.
+        hints: error code, HTTP status or outcome -> what it means with this API and what to do; one or two sentences.
+            `{wait}` in one becomes the Retry-After.
         session_option: the option that takes `run.session_id`, so that a next run goes on in the session.
         lists: the lists of records the API streams: name -> what they are.
         values: the options' values.
@@ -266,6 +272,13 @@ class Provider:
         if frame.event == "comment" and frame.data.startswith(" t_ns=") and frame.data[6:].isdigit():
             return int(frame.data[6:])
         return None
+
+    def session_of(self, prompt: Prompt) -> str | None:
+        """The session a run goes on in, where no event names it: the platform never says, or the option does."""
+        del prompt
+        option = next((one for one in self.options if one.name == self.session_option), None)
+        value = None if option is None else self.values[option.name]
+        return value if option is not None and isinstance(value, str) and value != option.default else None
 
     @property
     def max_streams(self) -> int | None:

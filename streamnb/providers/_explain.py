@@ -15,6 +15,7 @@ from streamnb.providers._base import Call, Ending, Provider, ReplyHead
 from streamnb.redaction import Secret, redact_url
 
 _SHOWN: Final = 500
+_CLOSE_S: Final = 1.0
 _IDENTS: Final = ("x-request-id", "request-id", "apim-request-id")
 _DATE: Final = re.compile(r"[A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT", re.ASCII)
 _HINTS: Final = {
@@ -32,6 +33,7 @@ _KEYLESS: Final = "No key was sent; check the address, the ids and who may call 
 _ASKED_WRONG: Final = "The server refused the request; check the model, the parameters and the ids."
 _THEIR_FAULT: Final = "The fault is on the provider's side; run it again."
 _KEPT: Final = "What arrived is kept; run it again."
+_INCOMPLETE: Final = "the end marker came and says that the answer is incomplete. What arrived is kept; run it again."
 _DETAILS: Final = {
     Outcome.TRUNCATED: "the stream ended without its end marker; the text is incomplete. Run it again.",
     Outcome.FILTERED: "the provider's content filter stopped the answer; rephrase the prompt.",
@@ -50,7 +52,8 @@ def http_error(provider: Provider, call: Call, head: ReplyHead, error: Event | N
     ident = next((head.headers[key] for key in _IDENTS if key in head.headers), None)
     request = f" (request {ident})" if ident else ""
     line = f"{provider.name} answered {head.status}{step}: {message}"
-    return f"{_sentence(line, request)} {_hint(head.status, head.headers, _key(call))}"
+    hint = _own(provider, error, head.status) or _hint(head.status, head.headers, _key(call))
+    return f"{_sentence(line, request)} {hint.replace('{wait}', _wait(head.headers.get('retry-after', '')))}"
 
 
 def in_stream(provider: Provider, call: Call, error: Event) -> str:
@@ -59,9 +62,11 @@ def in_stream(provider: Provider, call: Call, error: Event) -> str:
     status = error.data.get("status") if isinstance(error.data, dict) else None
     if isinstance(status, int):
         said = f"{provider.name} answered {status} inside HTTP 200: {message}"
-        return f"{_sentence(said)} {_hint(status, {}, _key(call))}"
+        return f"{_sentence(said)} {_own(provider, error, status) or _hint(status, {}, _key(call))}"
     code = f" ({error.name})" if error.name else ""
-    return f"{_sentence(f'{provider.name} reported an error in the stream: {message}', code)} {_KEPT}"
+    where = "in the stream" if call.stream else f"to {call.name}"
+    hint = _own(provider, error, None) or _KEPT
+    return f"{_sentence(f'{provider.name} reported an error {where}: {message}', code)} {hint}"
 
 
 def not_understood(provider: Provider, call: Call, head: ReplyHead, n_bytes: int) -> str:
@@ -73,9 +78,42 @@ def not_understood(provider: Provider, call: Call, head: ReplyHead, n_bytes: int
     return f"{provider.name} answered {head.status} with {body} instead of {wanted}; check the base URL {base_url}."
 
 
-def plain(provider: Provider, outcome: Outcome, ending: Ending) -> str:
-    """Everything else: the detail the local side knows, or what the outcome means."""
-    return f"{provider.name}: {_line(ending.detail) or _DETAILS.get(outcome, outcome.value)}"
+def plain(provider: Provider, outcome: Outcome, ending: Ending, *, ended: bool = False) -> str:
+    """Everything else: the detail the local side knows, or what the outcome means; then the vendor's own limit.
+
+    Args:
+        provider: who is spoken to.
+        outcome: how it ended.
+        ending: how the bytes ended.
+        ended: the dialect's end marker came, and said itself that the answer is not whole.
+    """
+    if ended and outcome is Outcome.TRUNCATED:
+        return f"{provider.name}: {_INCOMPLETE}"
+    said = f"{provider.name}: {_line(ending.detail) or _DETAILS.get(outcome, outcome.value)}"
+    more = (_limit(provider, outcome, ending), provider.hints.get(outcome.value))
+    return " ".join(part for part in (said, *more) if part)
+
+
+def _limit(provider: Provider, outcome: Outcome, ending: Ending) -> str | None:
+    """What the vendor's own limits have to do with an end that came by the clock (WIRE.md 0.8)."""
+    name, idle_s, total_s = provider.name, provider.limits.get("idle_s"), provider.limits.get("total_s")
+    match outcome:
+        case Outcome.TRUNCATED if total_s is not None and ending.lasted_s >= total_s - _CLOSE_S:
+            return (
+                f"It lasted {ending.lasted_s:.0f} s, and {name} closes every stream after {total_s:g} s (max_duration)."
+            )
+        case Outcome.TIMEOUT_TOTAL if total_s is not None:
+            return f"The limit of {name} itself is {total_s:g} s a stream."
+        case Outcome.TIMEOUT_IDLE | Outcome.TIMEOUT_FIRST if idle_s is not None:
+            return f"The limit of {name} itself is {idle_s:g} s without activity."
+        case _:
+            return None
+
+
+def _own(provider: Provider, error: Event | None, status: int | None) -> str | None:
+    """What the provider says about this code, or else about this status."""
+    code = error.name if error is not None else None
+    return provider.hints.get(code or "") or provider.hints.get(str(status))
 
 
 def _hint(status: int, headers: Mapping[str, str], key: str | None) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from streamnb.tables.columns import COLUMNS, DOC, columns_markdown
-from streamnb.tables.typed import MISSING, build, is_count, moment, nullable, seconds, since, snapshot
+from streamnb.tables.typed import MISSING, build, is_count, moment, nullable, seconds, since, snapshot, wall_clock
 
 if TYPE_CHECKING:
     from streamnb.providers import Provider
@@ -31,8 +31,10 @@ __all__ = [
     "columns_markdown",
     "events",
     "frames",
+    "limits_of",
     "providers",
     "recordings",
+    "records",
     "run_row",
     "runs",
 ]
@@ -44,7 +46,7 @@ def events(record: Record) -> pd.DataFrame:
     Times are those of the chunk: `t_ns` of the socket read (ns), `t_s` from t0 (s). Works on a run that still runs.
     """
     # events before chunks: a live record appends a chunk no later than its events
-    part = snapshot(record.events, "chunk", "kind", "text", "choice", "name", "id", "data", "flags")
+    part = snapshot(record.events, "chunk", "kind", "text", "choice", "name", "id", "data", "flags", "server_ms")
     stamps = snapshot(record.chunks, "call", "t_ns")
     chunk = part["chunk"]
     t_ns = stamps["t_ns"][chunk]
@@ -57,6 +59,7 @@ def events(record: Record) -> pd.DataFrame:
         "t_s": since(t_ns, record.t0_ns),
         "choice": nullable(part["choice"]),
         "coalesced": np.bincount(chunk)[chunk] > 1,
+        "server_time": wall_clock(part.pop("server_ms")),
     }
     return build("events", part | columns)
 
@@ -164,7 +167,25 @@ def providers(classes: Iterable[type[Provider]]) -> pd.DataFrame:
         name: [getattr(row, name) for row in rows] for name in ("name", "title", "key_env", "key_required", "base_url")
     }
     flags = [" ".join(option.flag for option in row.options) for row in rows]
-    return build("providers", columns | {"options": flags})
+    limits = ["; ".join(limits_of(row)) or None for row in rows]
+    lists = [" ".join(row.lists) or None for row in rows]
+    return build("providers", columns | {"options": flags, "limits": limits, "lists": lists})
+
+
+def limits_of(provider: type[Provider]) -> list[str]:
+    """A vendor's own limits in words."""
+    words = {"streams": "{:g} streams at once per key", "idle_s": "{:g} s of silence", "total_s": "{:g} s a stream"}
+    return [text.format(provider.limits[name]) for name, text in words.items() if name in provider.limits]
+
+
+def records(record: Record) -> pd.DataFrame:
+    """One row per `item` event: a platform's record, one column per field of it, in the order of their first sight.
+
+    Nested values stay as they are (objects, lists); a record that is no object is in the column `value`.
+    """
+    events = record.events
+    found = [json.loads(data) for kind, data in zip(events.kind, events.data, strict=False) if kind == "item" and data]
+    return pd.DataFrame([one if isinstance(one, dict) else {"value": one} for one in found])
 
 
 def runs(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:

@@ -97,6 +97,7 @@ _DECLARED: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "data": ("string", "the rest of what the API sent, as JSON text"),
         "coalesced": ("boolean", "its chunk completed more than this event, so its own time is not known"),
         "flags": ("string", "what was unusual about its bytes, words separated by spaces"),
+        "server_time": ("datetime64[ns, UTC]", "the server's own wall clock when it made it, where it says so"),
     },
     "citations": {
         "run_id": _RUN_ID,
@@ -140,6 +141,8 @@ _DECLARED: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "key_required": ("boolean", "whether nothing is sent without it (never needed with --sim)"),
         "base_url": ("string", "where requests go unless --base-url says otherwise"),
         "options": ("string", "its own options"),
+        "limits": ("string", "the vendor's own limits of streams, as far as it documents them"),
+        "lists": ("string", "lists that streamnb.records streams from it"),
     },
     "stalls": {
         "run_id": _RUN_ID,

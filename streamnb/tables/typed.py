@@ -74,3 +74,13 @@ def seconds(t_ns: int | None, t0_ns: int | None) -> float:
 def moment(wall_ns: int) -> pd.Timestamp:
     """A wall clock reading (ns since 1970 UTC), to the nanosecond."""
     return pd.Timestamp(wall_ns, unit="ns", tz="UTC")
+
+
+def wall_clock(ms: Ints) -> pd.DatetimeIndex:
+    """Wall clock readings (ms since 1970 UTC); a negative number, or one beyond what ns can count, is missing."""
+    known = (ms >= 0) & (ms < _LAST_MS)
+    return pd.DatetimeIndex(np.where(known, ms * known * 1_000_000, _NAT).view("datetime64[ns]"), tz="UTC")
+
+
+_LAST_MS: Final = (2**63 - 1) // 1_000_000
+_NAT: Final = np.iinfo("int64").min

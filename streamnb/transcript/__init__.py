@@ -10,6 +10,7 @@ from streamnb.transcript._contents import Contents, read_lines
 from streamnb.transcript._lines import (
     VERSION,
     CallLine,
+    DoneLine,
     EndLine,
     Line,
     OtherLine,
@@ -23,6 +24,7 @@ __all__ = [
     "VERSION",
     "CallLine",
     "Contents",
+    "DoneLine",
     "EndLine",
     "Line",
     "OtherLine",

@@ -12,13 +12,14 @@ import zlib
 from typing import Any, Final
 
 from streamnb.errors import TranscriptError
-from streamnb.transcript._lines import CHECKS, LINES, VERSION, Line, OtherLine, ReadLine, RunLine, is_int
+from streamnb.transcript._lines import CHECKS, LINES, VERSION, CallLine, Line, OtherLine, ReadLine, RunLine, is_int
 
 MAX_LINE: Final = 64 << 20
 """Longest line written or read, in bytes."""
 
 _KINDS: Final = {line: kind for kind, line in LINES.items()}
 _FIELDS: Final = {line: dataclasses.fields(line) for line in LINES.values()}
+_RARE: Final = frozenset({"side", "setup"})  # written only where they are true
 _dumps = json.JSONEncoder(separators=(",", ":")).encode  # ASCII: U+2028 and lone surrogates become escapes
 
 
@@ -38,6 +39,8 @@ def encode(line: Line) -> bytes:
     fields: dict[str, Any] = {"t": _KINDS[type(line)]}
     for field in _FIELDS[type(line)]:
         fields[field.name] = getattr(line, field.name)
+    if isinstance(line, CallLine):
+        fields = {name: value for name, value in fields.items() if value or name not in _RARE}
     if isinstance(line, ReadLine):
         if line.k_ns is None:
             del fields["k_ns"]

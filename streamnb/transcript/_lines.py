@@ -46,7 +46,12 @@ class RunLine:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class CallLine:
-    """A request, redacted, as it goes out. `n` numbers the calls of a run from 0; `t_ns` is CLOCK_MONOTONIC."""
+    """A request, redacted, as it goes out. `n` numbers the calls of a run from 0; `t_ns` is CLOCK_MONOTONIC.
+
+    Attributes:
+        side: it goes out while an earlier call's reply still streams, and answers something in it.
+        setup: streamed, but t0 does not count from it.
+    """
 
     n: int
     t_ns: int
@@ -56,6 +61,8 @@ class CallLine:
     headers: Headers
     body: Any = None
     stream: bool = False
+    side: bool = False
+    setup: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -105,6 +112,14 @@ class ReadLine:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class DoneLine:
+    """The body of a side call is over; every other body is over where the next call, or the end, stands."""
+
+    n: int
+    t_ns: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class EndLine:
     """The last line: how the run ended (R1), what the connection said, what was counted. Without it: crashed."""
 
@@ -122,13 +137,14 @@ class OtherLine:
     kind: str
 
 
-Line = RunLine | CallLine | ReplyLine | ReadLine | EndLine
+Line = RunLine | CallLine | ReplyLine | ReadLine | DoneLine | EndLine
 
 LINES: Final[Mapping[str, type[Line]]] = {
     "run": RunLine,
     "call": CallLine,
     "reply": ReplyLine,
     "read": ReadLine,
+    "done": DoneLine,
     "end": EndLine,
 }
 """The type tag `t` on disk and what it stands for."""

@@ -6,9 +6,14 @@ Knows the environment. Must not know: requests, APIs. Values never leave except 
 from __future__ import annotations
 
 import os
+from typing import Final
 
 from streamnb.errors import MissingKeyError, UsageError
 from streamnb.redaction import Secret
+
+_MOST_HELD: Final = 1000
+_held: dict[tuple[str, str, str], str] = {}
+"""Credentials that replies brought and that outlive their run, by host, field and scope; newest last."""
 
 
 class Keyring:
@@ -17,18 +22,31 @@ class Keyring:
     Args:
         who: the provider's name, for the error text.
         dummy: used instead of every key (simulator, local model), so that the user's is never sent.
+        host: where requests go: what one host's reply brought is never sent to another.
     """
 
-    def __init__(self, who: str, dummy: str | None = None) -> None:
+    def __init__(self, who: str, dummy: str | None = None, host: str = "") -> None:
         self._who = who
         self._dummy = dummy
+        self._host = host
         self._used: dict[str, None] = {}
         self._kept: dict[str, str] = {}
 
-    def keep(self, name: str, value: str) -> None:
-        """Keep a credential that a reply brought: `Secret(name)` in a later call stands for it."""
+    def keep(self, name: str, value: str, scope: str = "") -> None:
+        """Keep a credential that a reply brought: `Secret(name)` in a later call stands for it.
+
+        Args:
+            name: the reply's field.
+            value: the credential.
+            scope: whose it is: later runs of this process have it as `Secret(name, scope=scope)`.
+        """
         self._kept[name] = value
         self._used[value] = None
+        if scope:
+            _held.pop((self._host, name, scope), None)
+            _held[self._host, name, scope] = value
+            while len(_held) > _MOST_HELD:
+                del _held[next(iter(_held))]
 
     def __repr__(self) -> str:
         return "<Keyring ***>"
@@ -45,6 +63,8 @@ class Keyring:
             MissingKeyError: it is required and its environment variable is empty.
             UsageError: what the variable holds cannot stand in a header (RFC 9110 5.5); it is not shown.
         """
+        if secret.scope:
+            return secret.prefix + self._obtained(secret)
         if secret.env in self._kept:
             return secret.prefix + self._kept[secret.env]
         key = self._dummy if self._dummy is not None else os.environ.get(secret.env, "").strip()
@@ -63,3 +83,13 @@ class Keyring:
         if self._dummy is None:
             self._used[key] = None
         return secret.prefix + key
+
+    def _obtained(self, secret: Secret) -> str:
+        value = _held.get((self._host, secret.env, secret.scope))
+        if value is None:
+            raise MissingKeyError(
+                f"{self._who}: this process does not hold the {secret.env} of {secret.scope!r}: only the process that "
+                "opened a session has it. Start a new session (leave the session option out)."
+            )
+        self._used[value] = None
+        return value

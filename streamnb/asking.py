@@ -1,0 +1,152 @@
+"""What a caller can say about one run, and what "go on from that run" adds to it.
+
+Knows earlier runs and their options. Must not know: how a run is driven, IPython, what bytes mean.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import uuid
+import weakref
+from collections.abc import Mapping
+from typing import Any
+
+from streamnb.deadlines import Default, Seconds
+from streamnb.errors import UsageError
+from streamnb.events import Prompt
+from streamnb.functions import Function, declare
+from streamnb.results import Run, session
+
+_asked: weakref.WeakKeyDictionary[Run, Ask] = weakref.WeakKeyDictionary()
+"""What each run of this process was asked, for those that go on from it."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Ask:
+    """Everything a caller can say about one run; the keywords of `stream`.
+
+    Attributes:
+        target: a provider's or a profile's name (`%chatstream providers`).
+        prompt: what to say, sent byte-exact.
+        params: extra fields for the body of the streaming request; None removes one.
+        key_env: the environment variable that holds the key, if it is not the provider's usual one.
+        sim: talk to the built-in simulator instead; a dummy key is sent, never yours.
+        scenario: what the simulator does (`streamnb simulate --help`).
+        pace: the simulator's pace: `ttft`, `gap` (s), `tokens`, `seed`, ...
+        timeout: for the whole run, from its first call, s; None: no limit. Unless said: the vendor's limit + 15 s,
+            where it documents one, else none.
+        timeout_first: until the first data, s (300).
+        timeout_idle: between data, s; keep-alives do not count. Unless said: the vendor's limit + 15 s, else 120 s.
+        record: write the run to the recordings' directory.
+        display: auto, panel, static, plain or none.
+        allow_http: send a key over plain http to another host.
+        raises: the caller raises what went wrong, so a terminal view need not say it as well.
+        reply: a platform's own request to send verbatim (the `prompt.reply` of a `Choice`).
+        after: a run, or True for the latest one of this target: go on in its session, with its options.
+        press: the label of a button that run offered (`run.choices`): press it.
+        tools: functions of yours that the model may call, by the name it calls them.
+        records: instead of a prompt: a list of the platform's records (`streamnb.records`).
+        take: at most so many of them.
+        options: the provider's own options.
+    """
+
+    target: str
+    prompt: str = ""
+    model: str | None = None
+    system: str | None = None
+    params: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    base_url: str | None = None
+    key_env: str | None = None
+    sim: bool = False
+    scenario: str | None = None
+    pace: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    timeout: Seconds = Default.CLOCK
+    timeout_first: Seconds = Default.CLOCK
+    timeout_idle: Seconds = Default.CLOCK
+    record: bool = True
+    display: str = "none"
+    allow_http: bool = False
+    raises: bool = False
+    reply: Any = None
+    after: Run | bool | None = None
+    press: str | None = None
+    tools: Mapping[str, Function] = dataclasses.field(default_factory=dict)
+    records: str | None = None
+    take: int | None = None
+    cell_id: str | None = None
+    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+def ask(target: str, prompt: str = "", **keywords: Any) -> Ask:
+    """An `Ask` from keywords: its own fields by name, the rest are the provider's options."""
+    own = {field.name for field in dataclasses.fields(Ask)} - {"target", "prompt", "options"}
+    options = {key: value for key, value in keywords.items() if key not in own and value is not None}
+    fields: dict[str, Any] = {
+        key: value
+        for key, value in keywords.items()
+        if key in own and (value is not None or key.startswith("timeout"))  # None switches a clock off
+    }
+    return Ask(target, prompt, options=options, **fields)
+
+
+def keep(run: Run, asked: Ask) -> None:
+    """Remember what a run was asked."""
+    _asked[run] = asked
+
+
+def prompt_of(asked: Ask, model: str | None) -> Prompt:
+    """What is said, with the functions declared and a fresh id for flows that must name something.
+
+    Raises:
+        UsageError: a tool is no function.
+    """
+    tools = tuple(declare(name, function) for name, function in asked.tools.items())
+    return Prompt(
+        asked.prompt,
+        asked.system,
+        model,
+        asked.params,
+        asked.reply,
+        tools,
+        asked.records,
+        asked.take,
+        str(uuid.uuid4()),
+    )
+
+
+def going_on(asked: Ask) -> Ask:
+    """What was asked, with the session and the options of the run it goes on from.
+
+    Raises:
+        UsageError: there is no such run, it has no session, or it offered no such button.
+    """
+    if asked.press is None and asked.after in (None, False):
+        return asked
+    run = asked.after if isinstance(asked.after, Run) else _latest(asked.target)
+    before = _asked.get(run)
+    options = {**run.resumed(), **asked.options}
+    reply, prompt = asked.reply, asked.prompt
+    if asked.press is not None:
+        choice = run.choice(asked.press)
+        reply, prompt = choice.prompt.reply, choice.prompt.text
+    again = dataclasses.replace(asked, options=options, reply=reply, prompt=prompt, after=None, press=None)
+    if before is None:
+        return again
+    return dataclasses.replace(
+        again,
+        sim=asked.sim or before.sim,
+        base_url=asked.base_url or before.base_url,
+        key_env=asked.key_env or before.key_env,
+        model=asked.model or before.model,
+        system=asked.system or before.system,
+        tools=asked.tools or before.tools,
+        pace=asked.pace or before.pace,
+        allow_http=asked.allow_http or before.allow_http,
+    )
+
+
+def _latest(target: str) -> Run:
+    found = next((run for run in reversed(session()) if run.target == target and run.prompt.records is None), None)
+    if found is None:
+        raise UsageError(f"there is no run of {target} in this session to go on from; start one without --continue.")
+    return found

@@ -1,0 +1,110 @@
+"""Functions of this process that a model may call: how an API is told of them, and how they are called.
+
+Knows signatures and threads. Must not know: any API, HTTP, IPython.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import json
+import types
+import typing
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from streamnb.errors import UsageError
+from streamnb.events import Tool
+
+Function = Callable[..., Any]
+
+_TYPES: Final[Mapping[Any, str]] = {
+    str: "string",
+    int: "integer",
+    float: "number",
+    bool: "boolean",
+    list: "array",
+    tuple: "array",
+    dict: "object",
+}
+
+
+def declare(name: str, function: Function) -> Tool:
+    """What an API is told of a function: its docstring, and its parameters as JSON Schema.
+
+    Args:
+        name: what the model calls it.
+        function: any callable; annotations of str, int, float, bool, list and dict become types, others none.
+
+    Raises:
+        UsageError: it cannot be called, or takes arguments by position only.
+    """
+    if not callable(function):
+        raise UsageError(f"tool {name}: {function!r} is no function.")
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # some built-ins tell nothing
+        return Tool(name, inspect.getdoc(function) or "", {"type": "object", "properties": {}})
+    hints = _hints(function)
+    properties: dict[str, Any] = {}
+    required = []
+    for parameter in signature.parameters.values():
+        if parameter.kind is parameter.POSITIONAL_ONLY:
+            raise UsageError(f"tool {name}: a model gives arguments by name, and {parameter.name!r} has none to give.")
+        if parameter.kind in {parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD}:
+            continue
+        properties[parameter.name] = _schema(hints.get(parameter.name))
+        if parameter.default is parameter.empty:
+            required.append(parameter.name)
+    schema = {"type": "object", "properties": properties, "required": required}
+    return Tool(name, inspect.getdoc(function) or "", schema)
+
+
+def _hints(function: Function) -> dict[str, Any]:
+    try:
+        return typing.get_type_hints(function)
+    except (NameError, TypeError, AttributeError):  # a name that is not there any more, a callable object
+        return {}
+
+
+def _schema(hint: Any) -> dict[str, Any]:
+    origin = typing.get_origin(hint) or hint
+    if origin in {typing.Union, types.UnionType}:
+        kinds = [one for one in typing.get_args(hint) if one is not type(None)]
+        return _schema(kinds[0]) if len(kinds) == 1 else {}
+    if origin is typing.Literal:
+        return {"enum": list(typing.get_args(hint))}
+    try:
+        kind = _TYPES.get(origin)
+    except TypeError:  # an annotation that cannot be hashed
+        kind = None
+    return {} if kind is None else {"type": kind}
+
+
+async def call(function: Function, arguments: Any) -> Any:
+    """Call a function in a thread of its own, so that no read waits for it.
+
+    Args:
+        function: plain or async.
+        arguments: by name; anything else than an object is handed over as the one argument.
+
+    Returns:
+        What it returned, if that is JSON, else the exception: it raised, or its result is none.
+    """
+    task = asyncio.create_task(asyncio.to_thread(_run, function, arguments))
+    await asyncio.wait({task})
+    return task.exception() or task.result()
+
+
+def _run(function: Function, arguments: Any) -> Any:
+    try:
+        value = function(**arguments) if isinstance(arguments, dict) else function(arguments)
+        if inspect.iscoroutine(value):
+            value = asyncio.run(value)
+    except SystemExit as error:  # a function that leaves must not take the loop thread with it
+        return RuntimeError(f"it called sys.exit({error.code!r})")
+    try:
+        json.dumps(value)
+    except (TypeError, ValueError, RecursionError) as error:
+        return TypeError(f"it returned something that is no JSON ({error})")
+    return value
