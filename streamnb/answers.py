@@ -35,6 +35,7 @@ class Answers:
         self._post = post
         self._note = note
         self._tasks: set[asyncio.Task[None]] = set()
+        self._posting: set[asyncio.Task[Any]] = set()
 
     def hear(self, event: Event) -> None:
         """Take an event; never waits."""
@@ -44,14 +45,27 @@ class Answers:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
+    async def settle(self, grace_s: float) -> None:
+        """The stream is over: nobody waits for a function any more, but replies under way may still come in."""
+        for task in self._tasks - self._posting:
+            task.cancel()
+        if self._posting:
+            await asyncio.wait(self._posting, timeout=grace_s)
+        self.cancel()
+
     def cancel(self) -> None:
-        """The stream is over: nobody waits for an answer any more."""
+        """Nothing more is to be sent or read."""
         for task in self._tasks:
             task.cancel()
 
     async def _answer(self, event: Event) -> None:
         side = self._provider.answer(event, await self._value(event))
-        problem = None if side is None else await self._post(side)
+        task = asyncio.current_task()
+        if side is None or task is None:
+            return
+        self._posting.add(task)
+        task.add_done_callback(self._posting.discard)
+        problem = await self._post(side)
         if problem is not None:
             self._note(f"The answer of {event.name} did not get through. {problem}")
 

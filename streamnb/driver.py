@@ -184,7 +184,9 @@ class Driver:
                     self._answers.hear(event)
                 if reading.failed and reading.n_bytes > ERROR_BODY_BYTES:
                     break  # an error's body says no more than that (SAFETY R7)
-            self._finish(n, Ending(None, live.framing))
+            ended_ns = self._clock.monotonic_ns()
+            await self._answers.settle(STRAGGLERS_S)
+            self._finish(n, Ending(None, live.framing), ended_ns)
 
     def _held_back(self, call: Call, reads: AsyncIterator[Read]) -> AsyncIterator[Read]:
         """The reads of a call; where its reply brings credentials, after these were learnt."""
@@ -199,15 +201,13 @@ class Driver:
         """After the dialect's own end only stragglers may come: a server that forgets to close is not waited for."""
         return min(self.deadlines.idle_s or STRAGGLERS_S, STRAGGLERS_S) if over else self.deadlines.idle_s
 
-    def _finish(self, n: int, ending: Ending) -> None:
+    def _finish(self, n: int, ending: Ending, ended_ns: int) -> None:
         """The body is over, well or badly: what is half read comes out, then the account is closed."""
-        self._answers.cancel()
         if self._intake is not None:
             self._intake.close()
-        now = self._clock.monotonic_ns()
-        self._record.end_call(now, n)
+        self._record.end_call(ended_ns, n)
         t0_ns = self._record.calls[n].t0_ns
-        lasted_s = math.nan if t0_ns is None else (now - t0_ns) / 1e9
+        lasted_s = math.nan if t0_ns is None else (ended_ns - t0_ns) / 1e9
         self.conversation.end(dataclasses.replace(ending, lasted_s=lasted_s))
 
     async def _post(self, call: Call) -> str | None:
@@ -247,7 +247,7 @@ class Driver:
         detail = self._redact(detail)
         if self.conversation.replying:
             framing = self._record.calls[n].framing
-            self._finish(n, Ending(outcome, framing, detail))  # type: ignore[arg-type]  # it came from an Exchange
+            self._finish(n, Ending(outcome, framing, detail), self._clock.monotonic_ns())  # type: ignore[arg-type]  # it came from an Exchange
             return
         if len(self._record.calls) > n:
             self._reached = timings(timings_of(request))

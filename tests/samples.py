@@ -7,7 +7,6 @@ import json
 import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 from streamnb.conversation import Conversation, Reading
 from streamnb.errors import TranscriptError
@@ -116,7 +115,7 @@ def replay(path: Path) -> tuple[list[Event], Conversation, list[tuple[Call, Call
                     ending = Ending(None, line.framing, lasted_s=_lasted_s(found, line))
                     conversation.begin(head)
             case ReadLine():
-                events += (sides[line.n] if line.n in sides else conversation).feed(line.b).events
+                events += sides.get(line.n, conversation).feed(line.b).events
             case DoneLine():
                 events += sides[line.n].close().events
     events += conversation.close().events

@@ -3,26 +3,30 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import sys
+import threading
 import time
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
 from fault_server import DONE, END, STOP, FaultServer, Wire, chunk, delta, head, serving, silent, until
 
-from streamnb import settings
+from streamnb import analysis, settings, tables
+from streamnb.conversation import Reading
 from streamnb.deadlines import Deadlines
 from streamnb.driver import Driver
 from streamnb.errors import MissingKeyError, UsageError
 from streamnb.events import Arrival, Event, Outcome, Prompt
 from streamnb.journal import Journal
-from streamnb.providers import Call, Provider, Reply, Seen
+from streamnb.providers import Call, Provider, Reply, ReplyHead, Seen
 from streamnb.providers.openai_chat import OpenAIChat
 from streamnb.recording import Record, RunInfo
 from streamnb.redaction import Secret
 from streamnb.settings import Target
-from streamnb.transcript import CallLine, Contents, EndLine, ReadLine, ReplyLine, RunLine, read_lines
+from streamnb.transcript import CallLine, Contents, DoneLine, EndLine, ReadLine, ReplyLine, RunLine, read_lines
 from streamnb.transport import StampedTransport
 from streamnb.wire import Frame
 
@@ -392,3 +396,252 @@ async def test_after_the_end_mark_a_server_that_keeps_the_body_open_is_not_waite
     with serving(forget) as server:
         await run(driver(server.origin, Deadlines(connect_s=5, first_s=60, idle_s=60)), record)
     assert (record.outcome, record.error, text(record)) == (Outcome.COMPLETE, None, "Hello")
+
+
+class Asking(Provider):
+    """Streams JSON Lines of SSE; asks for functions and is told their results on another connection."""
+
+    key_required = False
+    limits = MappingProxyType({"streams": 1, "idle_s": 60, "total_s": 300})
+
+    def flow(self, prompt: Prompt) -> Generator[Call, Reply, None]:
+        if prompt.system:
+            yield Call("greet", path="/greet", stream=True, setup=True)
+        yield Call("talk", path="/talk", stream=True)
+
+    def read(self, frame: Frame, seen: Seen) -> Iterator[Event]:
+        value = json.loads(frame.data or "null") if frame.value is None else frame.value
+        if frame.event == "tell":
+            yield Event("trace", name="told", data=value)
+        elif frame.event == "ask":
+            yield Event("action", name=value["name"], data=value)
+        else:
+            yield Event("end" if value == "over" else "delta", str(value))
+
+    def answer(self, event: Event, value: Any) -> Call | None:
+        said = {"error": f"{type(value).__name__}: {value}"} if isinstance(value, Exception) else {"data": value}
+        return Call("tell", path="/tell", body=said)
+
+
+def asking(origin: str, functions: dict[str, Any], prompt: Prompt = Prompt("hi"), **more: Any) -> Driver:  # noqa: B008
+    return Driver(Target("asking", Asking(origin), None, "m", None), prompt, SOON, time, functions=functions, **more)
+
+
+async def ask_and_go_on(wire: Wire) -> None:
+    """Talk: ask for the function, wait until its result was told on the other connection, say it."""
+    if b"POST /tell" in wire.request:
+        wire.server.tell(wire.request.partition(b"\r\n\r\n")[2])
+        await wire.reply(b'{"ok": true}')
+        return
+    await wire.head()
+    await wire.chunks(b'data: "before"\n\n', b'event: ask\ndata: {"name": "add", "args": {"a": 1, "b": 2}}\n\n')
+    told = await wire.server.told.get()
+    await wire.chunks(b"data: " + json.dumps(told.decode()).encode() + b'\n\ndata: "over"\n\n')
+    await wire.send(END)
+
+
+async def test_a_function_is_called_and_answered_while_the_stream_is_open(
+    record: Record, written: Callable[[], Contents]
+):
+    threads = set()
+
+    def add(a: int, b: int) -> int:
+        threads.add(threading.current_thread())
+        return a + b
+
+    with serving(ask_and_go_on) as server:
+        await run(asking(server.origin, {"add": add}), record)
+        assert server.accepted == 2
+    assert (record.outcome, record.error, record.warning) == (Outcome.COMPLETE, None, None)
+    assert [row.name for row in record.calls] == ["talk", "tell"]
+    assert [(row.side, row.status) for row in record.calls] == [(False, 200), (True, 200)]
+    said = [text for kind, text in zip(record.events.kind, record.events.text, strict=True) if kind == "delta"]
+    assert said == ["before", '{"data": 3}']
+    assert record.calls[0].end_ns > record.calls[1].t0_ns  # it was told before the stream ended
+    assert threading.current_thread() not in threads
+    assert [type(line).__name__ for line in written().lines].count("DoneLine") == 1
+
+
+async def test_a_run_with_a_side_call_opens_from_disk_as_it_was(record: Record):
+    with serving(ask_and_go_on) as server:
+        await run(asking(server.origin, {"add": lambda a, b: a + b}), record)
+    columns = record.events
+    reading = {
+        n: Reading(Asking(""), Call(row.name, stream=row.stream), ReplyHead()) for n, row in enumerate(record.calls)
+    }
+    again = []
+    for line in read_lines(record.journal.path.read_bytes()).lines:
+        match line:
+            case ReadLine():
+                again += reading[line.n].feed(line.b).events
+            case DoneLine():
+                again += reading[line.n].close().events
+    assert [event.kind for event in again] == columns.kind
+    assert [event.text for event in again] == columns.text
+
+
+@pytest.mark.parametrize(
+    ("functions", "told", "note"),
+    [
+        (
+            {},
+            "LookupError: this client has no function 'add'",
+            "asking asked for the function 'add', and there is none",
+        ),
+        ({"add": lambda **_: 1 / 0}, "ZeroDivisionError: division by zero", "Your function add failed"),
+        ({"add": lambda **_: {1, 2}}, "TypeError: it returned something that is no JSON", "Your function add failed"),
+        ({"add": lambda a: a}, "TypeError: ", "Your function add failed"),
+        ({"add": lambda **_: sys.exit(3)}, "RuntimeError: it called sys.exit(3)", "Your function add failed"),
+    ],
+)
+async def test_a_function_that_is_missing_or_fails_is_told_and_noted(
+    functions: dict[str, Any], told: str, note: str, record: Record, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(Asking, "name", "asking")
+    with serving(ask_and_go_on) as server:
+        await run(asking(server.origin, functions), record)
+    assert record.outcome is Outcome.COMPLETE
+    said = [text for kind, text in zip(record.events.kind, record.events.text, strict=True) if kind == "delta"]
+    assert said[-1].startswith(f'{{"error": "{told}')
+    assert note in record.warning
+
+
+async def test_an_answer_that_does_not_get_through_is_noted_and_the_stream_goes_on(record: Record):
+    async def deaf(wire: Wire) -> None:
+        if b"POST /tell" in wire.request:
+            await wire.reply(b'{"message": "no such channel"}', status="404 Not Found")
+            wire.server.tell(b"refused")
+            return
+        await ask_and_go_on(wire)
+
+    with serving(deaf) as server:
+        await run(asking(server.origin, {"add": lambda **_: 3}), record)
+    assert record.outcome is Outcome.COMPLETE
+    assert "The answer of add did not get through. " in record.warning
+    assert "answered 404 to tell: no such channel" in record.warning
+
+
+async def test_a_stop_while_a_function_runs_ends_the_run_at_once(record: Record):
+    entered, leave = threading.Event(), threading.Event()
+
+    def wait(**_: Any) -> None:
+        entered.set()
+        leave.wait(10)
+
+    async def ask_and_hold(wire: Wire) -> None:
+        await wire.head()
+        await wire.chunks(b'event: ask\ndata: {"name": "add", "args": {}}\n\n')
+        await wire.gone()
+
+    with serving(ask_and_hold) as server:
+        stopped = asking(server.origin, {"add": wait})
+        task = asyncio.create_task(run(stopped, record))
+        await until(entered.is_set)
+        stopped.stop()
+        await task
+        leave.set()
+        assert record.outcome is Outcome.STOPPED
+        assert [row.name for row in record.calls] == ["talk"]
+        server.wait_left()
+
+
+async def test_a_stream_beyond_the_limit_waits_for_its_turn_and_its_times_do_not(record: Record, tmp_path: Path):
+    second = Record(RunInfo("run-2", "asking", "asking", time.time_ns()), Journal(tmp_path / "second.jsonl"))
+    watcher = Watcher()
+
+    async def obey(wire: Wire) -> None:
+        await wire.head()
+        await wire.obey()
+        await wire.send(END)
+
+    over = chunk(b'data: "hi"\n\ndata: "over"\n\n')
+    with serving(obey) as server:
+        one = asyncio.create_task(run(asking(server.origin, {}), record))
+        await until(lambda: record.calls and record.calls[0].status)
+        other = asyncio.create_task(run(asking(server.origin, {}, observers=(watcher,)), second))
+        await until(lambda: watcher.phases)
+        assert (watcher.phases, second.calls) == (["queued"], [])
+        waited_since = time.monotonic_ns()
+        server.tell(over, None)
+        await one
+        server.tell(over, None)
+        await other
+    assert (record.outcome, second.outcome) == (Outcome.COMPLETE, Outcome.COMPLETE)
+    assert watcher.phases == ["queued", "connecting", "waiting", "complete"]
+    first_ended, second_began = record.calls[0].end_ns, second.calls[0].t_ns
+    assert waited_since <= first_ended <= second_began
+    assert second.queued_s * 1e9 >= first_ended - waited_since
+    assert second.t0_ns >= second_began
+    assert read_lines((tmp_path / "second.jsonl").read_bytes()).end.ending["queued_s"] == second.queued_s
+
+
+async def test_a_stop_while_waiting_for_a_turn_sends_nothing(record: Record, tmp_path: Path):
+    second = Record(RunInfo("run-2", "asking", "asking", time.time_ns()), Journal(tmp_path / "second.jsonl"))
+    with serving(hold) as server:
+        first, queued = asking(server.origin, {}), asking(server.origin, {})
+        one = asyncio.create_task(run(first, record))
+        await until(lambda: server.accepted)
+        other = asyncio.create_task(run(queued, second))
+        await asyncio.sleep(0)
+        queued.stop()
+        await other
+        assert (second.outcome, second.calls, server.accepted) == (Outcome.STOPPED, [], 1)
+        first.stop()
+        await one
+
+
+async def test_times_count_from_the_call_the_prompt_is_for_not_from_a_greeting(record: Record):
+    async def greet(wire: Wire) -> None:
+        await wire.head()
+        word = b'data: "hello"\n\n' if b"POST /greet" in wire.request else b'data: "answer"\n\n'
+        await wire.chunks(word, b'data: "over"\n\n')
+        await wire.send(END)
+
+    watcher = Watcher()
+    with serving(greet) as server:
+        await run(asking(server.origin, {}, Prompt("hi", "be kind"), observers=(watcher,)), record)
+    greeting, main = record.calls
+    assert (greeting.setup, main.setup) == (True, False)
+    assert record.t0_ns == main.t0_ns > greeting.t0_ns
+    assert watcher.phases.count("waiting") == 1
+    latency = analysis.latency_row(tables.events(record))
+    assert latency["ttft_s"] == (record.chunks.t_ns[record.events.chunk[2]] - main.t0_ns) / 1e9
+    assert latency["n_chars"] == len("answer")
+
+
+class Scoped(Provider):
+    """Opens a session with one run and goes on in it with the next."""
+
+    key_required = False
+
+    def flow(self, prompt: Prompt) -> Generator[Call, Reply, None]:
+        if prompt.text == "open":
+            yield Call("session", path="/session", body={}, secret_fields=("sessionKey",), secret_scope="me")
+        yield Call("stream", path="/s", headers={"Authorization": Secret("sessionKey", scope="me")}, stream=True)
+
+    def read(self, frame: Frame, seen: Seen) -> Iterator[Event]:
+        yield Event("end" if frame.data == "over" else "delta", frame.data)
+
+
+async def test_a_later_run_carries_the_credential_of_a_session_and_only_to_its_host(record: Record, tmp_path: Path):
+    async def steps(wire: Wire) -> None:
+        if b"POST /session" in wire.request:
+            await wire.reply(json.dumps({"sessionKey": SESSION_KEY}).encode())
+            return
+        await wire.head()
+        await wire.chunks(f"data: {SESSION_KEY}\n\ndata: over\n\n".encode())
+        await wire.send(END)
+
+    def to(origin: str, text: str) -> Driver:
+        return Driver(Target("scoped", Scoped(origin), None, None, None), Prompt(text), SOON, time)
+
+    second = Record(RunInfo("run-2", "scoped", "scoped", time.time_ns()), Journal(tmp_path / "second.jsonl"))
+    with serving(steps) as server, serving(steps) as elsewhere:
+        await run(to(server.origin, "open"), record)
+        await run(to(server.origin, "go on"), second)
+        assert f"Authorization: {SESSION_KEY}".encode() in server.requests[2]
+        with pytest.raises(MissingKeyError, match="does not hold the sessionKey of 'me'"):
+            to(elsewhere.origin, "go on")
+        assert elsewhere.accepted == 0
+    assert second.events.text == ["*" * len(SESSION_KEY), "over"]
+    assert SESSION_KEY.encode() not in (tmp_path / "second.jsonl").read_bytes()

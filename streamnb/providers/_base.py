@@ -167,7 +167,7 @@ class Provider:
         limits: the vendor's own: `streams` (concurrent, per key), `idle_s` and `total_s` (of one stream). Our clocks
             are these + 15 s, so that the vendor's own error is seen; an option `max_streams` replaces `streams`.
         hints: error code, HTTP status or outcome -> what it means with this API and what to do; one or two sentences.
-            `{wait}` in one becomes the Retry-After.
+            `{wait}` in one becomes the Retry-After, `{key}` the variable that holds the key.
         session_option: the option that takes `run.session_id`, so that a next run goes on in the session.
         lists: the lists of records the API streams: name -> what they are.
         values: the options' values.

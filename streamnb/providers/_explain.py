@@ -52,8 +52,8 @@ def http_error(provider: Provider, call: Call, head: ReplyHead, error: Event | N
     ident = next((head.headers[key] for key in _IDENTS if key in head.headers), None)
     request = f" (request {ident})" if ident else ""
     line = f"{provider.name} answered {head.status}{step}: {message}"
-    hint = _own(provider, error, head.status) or _hint(head.status, head.headers, _key(call))
-    return f"{_sentence(line, request)} {hint.replace('{wait}', _wait(head.headers.get('retry-after', '')))}"
+    hint = _own(provider, call, error, head) or _hint(head.status, head.headers, _key(call))
+    return f"{_sentence(line, request)} {hint}"
 
 
 def in_stream(provider: Provider, call: Call, error: Event) -> str:
@@ -62,10 +62,10 @@ def in_stream(provider: Provider, call: Call, error: Event) -> str:
     status = error.data.get("status") if isinstance(error.data, dict) else None
     if isinstance(status, int):
         said = f"{provider.name} answered {status} inside HTTP 200: {message}"
-        return f"{_sentence(said)} {_own(provider, error, status) or _hint(status, {}, _key(call))}"
+        return f"{_sentence(said)} {_own(provider, call, error, ReplyHead(status)) or _hint(status, {}, _key(call))}"
     code = f" ({error.name})" if error.name else ""
     where = "in the stream" if call.stream else f"to {call.name}"
-    hint = _own(provider, error, None) or _KEPT
+    hint = _own(provider, call, error, ReplyHead(0)) or _KEPT
     return f"{_sentence(f'{provider.name} reported an error {where}: {message}', code)} {hint}"
 
 
@@ -110,10 +110,14 @@ def _limit(provider: Provider, outcome: Outcome, ending: Ending) -> str | None:
             return None
 
 
-def _own(provider: Provider, error: Event | None, status: int | None) -> str | None:
+def _own(provider: Provider, call: Call, error: Event | None, head: ReplyHead) -> str | None:
     """What the provider says about this code, or else about this status."""
     code = error.name if error is not None else None
-    return provider.hints.get(code or "") or provider.hints.get(str(status))
+    hint = provider.hints.get(code or "") or provider.hints.get(str(head.status))
+    if hint is None:
+        return None
+    key = _key(call) or provider.key_env or "the environment"
+    return hint.replace("{wait}", _wait(head.headers.get("retry-after", ""))).replace("{key}", key)
 
 
 def _hint(status: int, headers: Mapping[str, str], key: str | None) -> str:

@@ -56,6 +56,7 @@ class Typebot(Provider):
     base_url = "https://typebot.co"
     simulated: ClassVar[Mapping[str, Any]] = MappingProxyType({"typebot": "demo"})
     stream_name: ClassVar[str] = STREAM
+    session_option: ClassVar[str | None] = "session_id"
     plain_text: ClassVar[bool] = True
     options: ClassVar[tuple[Option, ...]] = (
         Option("typebot", "public id of the bot (the end of its share URL)"),
@@ -65,7 +66,7 @@ class Typebot(Provider):
         ),
         Option("preview", "start the unpublished bot from the builder (needs the key)", "bool", default=False),
         Option("builder_url", "address of the builder, for --preview, where it is not the viewer's own", "url"),
-        Option("prefilled", "variables the bot starts with, as a JSON object", "json"),
+        Option("prefilled", "variables the bot starts with, as a JSON object", "json", once=True),
         Option(
             "framing",
             "how streamMessage is framed",
