@@ -55,6 +55,7 @@ class Meter:
             self._first_text_ns = self._first_answer_ns = self._last_text_ns = self._max_gap_ns = None
             self._last_text_chunk, self._last_text_kind = None, ""
             self._gaps, self.n_text_chunks, self.n_chars = _Median(), 0, 0
+            self.tokens_out = math.nan
 
     def arrive(self, arrival: Arrival) -> None:
         """Count one chunk and the events it completed."""

@@ -59,7 +59,7 @@ class Session:
             asked.target,
             time.time_ns(),
             profile=target.profile,
-            model=target.model,
+            model=target.model if asked.records is None else None,
             cell_id=asked.cell_id,
             usage=target.provider.usage,
         )

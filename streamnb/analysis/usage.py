@@ -18,7 +18,8 @@ def server_tokens(events: pd.DataFrame) -> dict[str, tuple[int | None, int | Non
 
     The data of a usage event is `{"tokens_in": int | None, "tokens_out": int | None, "usage": "last" | "sum", ...}`.
     `last` (also without the key) means a running or repeated total: the last number given wins. `sum` means one
-    request of several: it is added. A number that never came stays None.
+    request of several: it is added. A number that never came stays None. What a set-up call used (a greeting, before
+    t0) is not counted: its text has no part in the rates either.
 
     Args:
         events: the events table of one or many runs, in order of `seq` within a run.
@@ -26,7 +27,7 @@ def server_tokens(events: pd.DataFrame) -> dict[str, tuple[int | None, int | Non
     Returns:
         run_id -> (tokens_in, tokens_out), only for runs with a usage event.
     """
-    rows = events[events["kind"] == "usage"]
+    rows = events[(events["kind"] == "usage") & ~(events["t_s"] < 0)]
     totals: dict[str, tuple[int | None, int | None]] = {}
     for run_id, data in zip(rows["run_id"], rows["data"], strict=True):
         said = json.loads(data) if isinstance(data, str) else None
