@@ -135,9 +135,15 @@ class Run:
 
     @property
     def choices(self) -> tuple[Choice, ...]:
-        """What the platform offers to answer with: the buttons of the latest events that had any."""
-        offered = self._record.events.choices
-        return tuple(choice for _, group in sorted(offered.items()) for choice in group)
+        """What the platform offers to answer with now: the buttons of the latest reply that had any, each once."""
+        events, calls = self._record.events, self._record.chunks.call
+        offered = sorted(events.choices.items())
+        latest = calls[events.chunk[offered[-1][0]]] if offered else None
+        found: list[Choice] = []
+        for seq, group in offered:
+            if calls[events.chunk[seq]] == latest:
+                found += (choice for choice in group if choice not in found)
+        return tuple(found)
 
     def choice(self, label: str) -> Choice:
         """The button of that label.
