@@ -191,7 +191,7 @@ class Reading:
 
     def _is_stream(self) -> bool:
         """False for an empty body, an HTML page, a JSON body that says nothing: "200 OK" that is no stream."""
-        if self.seen.cut or self.seen.total > sum(map(self.seen.count, _SAY_NOTHING)):
+        if self.seen.cut or self.seen.text() or self.seen.total > sum(map(self.seen.count, _SAY_NOTHING)):
             return True
         return self.n_bytes > 0 and self.head.content_type == "text/event-stream" and not self.seen.count("unknown")
 

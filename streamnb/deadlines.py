@@ -58,8 +58,9 @@ def clocks(limits: Mapping[str, float], first: Seconds, idle: Seconds, total: Se
     idle_s, total_s = limits.get("idle_s"), limits.get("total_s")
     own_idle = max(usual.idle_s or 0.0, total_s or 0.0) if idle_s is None else idle_s + MARGIN_S
     own_total = usual.total_s if total_s is None else total_s + MARGIN_S
+    own_first = max(usual.first_s or 0.0, own_idle)
     return Deadlines(
-        first_s=usual.first_s if isinstance(first, Default) else first,
+        first_s=own_first if isinstance(first, Default) else first,
         idle_s=own_idle if isinstance(idle, Default) else idle,
         total_s=own_total if isinstance(total, Default) else total,
     )

@@ -73,7 +73,9 @@ def _schema(hint: Any) -> dict[str, Any]:
         kinds = [one for one in typing.get_args(hint) if one is not type(None)]
         return _schema(kinds[0]) if len(kinds) == 1 else {}
     if origin is typing.Literal:
-        return {"enum": list(typing.get_args(hint))}
+        values = list(typing.get_args(hint))
+        alike = all(type(value) is type(values[0]) for value in values)
+        return {"enum": values, **(_schema(type(values[0])) if alike else {})}
     try:
         kind = _TYPES.get(origin)
     except TypeError:  # an annotation that cannot be hashed

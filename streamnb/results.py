@@ -286,6 +286,7 @@ class Run:
             summary={**self.row(), **self._rate()},
             citations=[{str(name): value for name, value in row.items()} for row in cited.to_dict("records")],
             messages=self.messages if self._record.events.kind.count("delta") else [],
+            choices=[choice.label for choice in self.choices],
         )
 
     def _rate(self) -> dict[str, Any]:

@@ -180,3 +180,24 @@ def test_a_citation_without_anything_is_still_an_entry(citation):
 def test_a_citation_without_a_title_shows_its_url():
     assert "https://x.example/" in "".join(page(citations=[{"url": "https://x.example/"}]).texts["a"])
     assert "ftp://x.example/" in "".join(page(citations=[{"url": "ftp://x.example/"}]).texts["li"])
+
+
+def test_what_can_be_pressed_is_shown_and_cannot_act():
+    shown = page(choices=["Track a parcel", EVIL])
+    assert [text.strip() for text in shown.texts["span"]].count("Track a parcel") == 1
+    assert "script" not in shown.tags
+    assert not {"button", "input", "form"} & set(shown.tags)
+    assert {name for name, _ in shown.attributes} <= ALLOWED_ATTRIBUTES
+    plain = bundle(HEADER, final(choices=["Yes", "No"]))["text/plain"]
+    assert plain == "Because.\n\nchoices: Yes \u00b7 No\n\ncomplete"
+
+
+def test_a_warning_beside_a_good_end_has_not_the_colour_of_success():
+    good, bad = (
+        bundle(HEADER, final(error="Your function add failed", outcome=outcome))["text/html"].split("<p ")[1]
+        for outcome in (Outcome.COMPLETE, Outcome.TRUNCATED)
+    )
+    assert "--jp-warn-color1" in good
+    assert "--jp-success-color1" not in good
+    assert "Error:" not in good
+    assert "--jp-error-color1" in bad

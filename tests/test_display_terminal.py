@@ -133,3 +133,26 @@ def test_on_a_terminal_only_our_own_dimming_passes(pieces):
     rest = text.replace("\x1b[2m", "").replace("\x1b[0m", "")
     assert "\x1b" not in rest
     assert not [char for char in rest if "\x7f" <= char <= "\x9f"]
+
+
+def test_the_sources_stand_below_the_answer_with_their_kind_and_no_order_of_theirs():
+    rows = [
+        {"title": "Bond\nPrimer\x1b[31m", "url": "https://rag.example.org/a.pdf", "source_type": "rag_document"},
+        {"title": None, "url": "https://b.example.org", "source_type": float("nan")},
+    ]
+    end = Final("Hi", "", Outcome.COMPLETE, None, {}, rows, ())
+    assert shown((Event("delta", "Hi"),), end=end).split("\n")[:3] == [
+        "Hi",
+        "[1] Bond Primer \u00b7 https://rag.example.org/a.pdf \u00b7 rag_document",
+        "[2] https://b.example.org",
+    ]
+
+
+def test_the_texts_of_two_calls_are_a_line_apart():
+    view = PlainView(stream := io.StringIO())
+    view.open(HEADER, lambda: None)
+    for call, word in ((0, "Hello"), (0, "!"), (1, "Because"), (1, ".")):
+        view.arrive(Arrival(Chunk(next(SEQ), call, 0, 1, 1, b"x"), (Event("delta", word),)))
+        view.paint(0)
+    view.close(final("Hello!\n\nBecause."))
+    assert stream.getvalue().startswith("Hello!\n\nBecause.\n")

@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
 from samples import PATHS, Body, bodies, contents, golden, joined, name_of, replay
@@ -54,7 +55,9 @@ def test_a_transcript_holds_the_calls_that_its_flow_asks_for(path: Path):
     _, conversation, asked = replay(path)
     for call, line in asked:
         assert (call.name, call.method, call.body, call.stream) == (line.name, line.method, line.body, line.stream)
-        assert line.url == conversation.provider.base_url + call.path
+        base_url = call.base_url or conversation.provider.base_url
+        query = {key: value for key, value in call.query.items() if isinstance(value, str)}
+        assert line.url == f"{base_url}{call.path}" + (f"?{urlencode(query)}" if query else "")
     pauses = [line.t_ns for _, line in asked]
     ends = contents(path).end.ending["ends_ns"]
     assert all(

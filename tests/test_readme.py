@@ -25,11 +25,37 @@ def generated(name: str) -> str:
             f"<details><summary><code>{table}</code></summary>\n\n{tables.columns_markdown(table)}\n</details>\n"
             for table in SHOWN
         )
+    if name == "providers":
+        return _targets() + "\n" + "\n".join(map(_options, names()))
     rows = "\n".join(f"| `{measure}` | {formula} |" for measure, formula in analysis.FORMULAS.items())
     return f"| measure | formula |\n|---|---|\n{rows}\n"
 
 
-@pytest.mark.parametrize("name", ["tables", "formulas"])
+def _targets() -> str:
+    lines = ["| target | what it is | key | the vendor's limits | lists |", "|---|---|---|---|---|"]
+    for name in names():
+        cls = load(name)
+        key = f"`{cls.key_env}`" if cls.key_env else "none"
+        wanted = key if cls.key_required or not cls.key_env else f"{key}, if set"
+        limits, lists = "; ".join(tables.limits_of(cls)), ", ".join(f"`{kind}`" for kind in cls.lists)
+        lines.append(f"| `{name}` | [{cls.title}]({cls.doc_url}) | {wanted} | {limits} | {lists} |")
+    return "\n".join(lines) + "\n"
+
+
+def _options(name: str) -> str:
+    options = load(name).options
+    if not options:
+        return ""
+    rows = "\n".join(
+        f"| `{one.flag}` | {' '.join(f'`{value}`' for value in one.choices) or one.type} "
+        f"| {'' if one.default in (None, False) else f'`{one.default}`'} | {one.help} |"
+        for one in options
+    )
+    head = "| option | type or values | unless said | meaning |\n|---|---|---|---|"
+    return f"<details><summary>options of <code>{name}</code></summary>\n\n{head}\n{rows}\n\n</details>\n"
+
+
+@pytest.mark.parametrize("name", ["tables", "formulas", "providers"])
 def test_the_tables_of_the_readme_are_those_of_the_code(name: str, bless: bool) -> None:
     text = README.read_text()
     pattern = re.compile(rf"(<!-- {name}: [^\n]*-->\n)(.*?)(<!-- /{name} -->)", re.DOTALL)

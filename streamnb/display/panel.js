@@ -18,6 +18,7 @@ const FOLLOW_PX = 24;
 
 const PHASES = {
   connecting: { tone: "idle", icon: "ring" },
+  queued: { tone: "idle", icon: "pause" },
   waiting: { tone: "idle", icon: "dots" },
   thinking: { tone: "think", icon: "dots" },
   answering: { tone: "live", icon: "lines" },

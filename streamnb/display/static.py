@@ -34,6 +34,7 @@ _SMALL: Final = "font-size:var(--jp-ui-font-size1,13px)"
 _CARD: Final = f"border:1px solid {_LINE};border-radius:8px;margin:2px 0;overflow:hidden"
 _HEAD: Final = f"margin:0;padding:7px 12px;border-bottom:1px solid {_LINE};font-weight:600;{_SMALL};line-height:1.5"
 _CHIP: Final = "display:inline-block;padding:0 11px 0 9px;border:1px solid;border-radius:999px;margin-right:6px"
+_BUTTON: Final = f"display:inline-block;padding:0 9px;border:1px solid {_LINE};border-radius:6px;line-height:1.7"
 _TEXT: Final = (
     f"margin:0;padding:10px 12px;white-space:pre-wrap;word-break:normal;overflow-wrap:anywhere;font-family:{_FONT};"
     "font-size:var(--jp-content-font-size1,14px);line-height:1.6;background:transparent;border:0;color:inherit"
@@ -73,6 +74,7 @@ def bundle(header: Header, final: FinalState) -> dict[str, str]:
         _messages(before, "10px 12px 0"),
         _pre(final.text, _TEXT) if final.text else "",
         _messages(after, "0 12px 10px"),
+        _choices(final.choices),
         _error(final),
         _citations(final.citations),
         _table(final.summary),
@@ -152,11 +154,18 @@ def _messages(messages: Sequence[str], padding: str) -> str:
     return f'<div style="padding:{padding}">\n{lines}\n</div>' if messages else ""
 
 
+def _choices(labels: Sequence[str]) -> str:
+    """What can be answered with: read here, pressed by the next cell; a saved notebook has nothing that acts (S1)."""
+    chips = " ".join(f'<span style="{_BUTTON}">{_safe(label)}</span>' for label in labels)
+    how = f'<span style="{_MUTED}">choices, answered with --press LABEL:</span>'
+    return f'<p style="margin:0;padding:2px 12px 8px;{_SMALL};line-height:2">{how} {chips}</p>' if labels else ""
+
+
 def _error(final: FinalState) -> str:
     if not final.error:
         return ""
     named = "<strong>Error:</strong> " if verdict(final.outcome) == "failed" else ""
-    _, colour = _SIGNS[verdict(final.outcome)]
+    colour = _HALTED if final.outcome.ok else _SIGNS[verdict(final.outcome)][1]  # beside a good end it is a warning
     return f'<p style="{_ERROR} {colour}">{named}{_safe(final.error)}</p>'
 
 
@@ -227,4 +236,5 @@ def _note(note: str) -> str:
 def _plain(final: FinalState) -> str:
     text = visible(well_formed(final.text[:SHOWN_LIMIT]))
     error = visible(well_formed(error_line(final)))
-    return "\n\n".join(part for part in (text, error, summary_line(final)) if part)
+    choices = visible(well_formed(f"choices: {DOT.join(final.choices)}")) if final.choices else ""
+    return "\n\n".join(part for part in (text, choices, error, summary_line(final)) if part)

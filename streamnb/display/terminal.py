@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Final, TextIO
 
 from streamnb.display.feed import SHOWN_LIMIT, Batch, Feed
-from streamnb.display.figures import error_line, summary_line
+from streamnb.display.figures import DOT, error_line, missing, summary_line
 from streamnb.display.inert import TerminalFilter, well_formed
 from streamnb.display.view import Final as FinalState
 from streamnb.display.view import Header
@@ -59,6 +59,8 @@ class PlainView:
         self._write(self._feed.drain())
         if final.text and not self._feed.answer.text and not self._feed.before:
             self._section_text("answer", line(final.text[:SHOWN_LIMIT]))
+        for source in _sources(final):
+            self._line(source, dim=True)
         last = line(error_line(final))
         for error in (*(f"error: {text}" for text in self._feed.errors if text not in last), last):
             if error:
@@ -109,3 +111,13 @@ class PlainView:
 def line(text: str) -> str:
     """A whole text made harmless for a terminal, by a filter of its own: an open sequence ends with it."""
     return TerminalFilter().feed(well_formed(text))
+
+
+def _sources(final: FinalState) -> list[str]:
+    """One line per citation: its number, title, address, kind of source."""
+    rows = []
+    for number, citation in enumerate(final.citations, 1):
+        parts = (citation.get(key) for key in ("title", "url", "source_type"))
+        said = DOT.join(line(" ".join(str(part).split())) for part in parts if not missing(part))
+        rows.append(f"[{number}] {said}")
+    return rows

@@ -62,6 +62,7 @@ class Final:
         summary: plain values under the column names of the table `runs`; a missing value is NaN or absent.
         citations: rows of the table `citations`: `title`, `url`, `source_type`.
         messages: whole messages (bot bubbles), in order.
+        choices: labels of the buttons that the platform offers now.
         n_messages_before: how many of them came before the answer's first text; None when unknown: all.
     """
 
@@ -73,6 +74,7 @@ class Final:
     citations: Sequence[Mapping[str, Any]]
     messages: Sequence[str]
     n_messages_before: int | None = None
+    choices: Sequence[str] = ()
 
     @property
     def messages_around(self) -> tuple[Sequence[str], Sequence[str]]:
