@@ -36,7 +36,7 @@ def _targets() -> str:
     for name in names():
         cls = load(name)
         key = f"`{cls.key_env}`" if cls.key_env else "none"
-        wanted = key if cls.key_required or not cls.key_env else f"{key}, if set"
+        wanted = f"{key} ({cls.key_note})" if cls.key_note else key
         limits, lists = "; ".join(tables.limits_of(cls)), ", ".join(f"`{kind}`" for kind in cls.lists)
         lines.append(f"| `{name}` | [{cls.title}]({cls.doc_url}) | {wanted} | {limits} | {lists} |")
     return "\n".join(lines) + "\n"
@@ -48,7 +48,7 @@ def _options(name: str) -> str:
         return ""
     rows = "\n".join(
         f"| `{one.flag}` | {' '.join(f'`{value}`' for value in one.choices) or one.type} "
-        f"| {'' if one.default in (None, False) else f'`{one.default}`'} | {one.help} |"
+        f"| {'' if one.default in (None, False, '') else f'`{one.default}`'} | {one.help} |"
         for one in options
     )
     head = "| option | type or values | unless said | meaning |\n|---|---|---|---|"

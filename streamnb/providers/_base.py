@@ -161,6 +161,7 @@ class Provider:
         options: values for the class's `options`, by name.
 
     Attributes:
+        key_note: when the key is wanted, where that needs saying.
         usage: how several usage events of one run add up.
         eof_is_terminal: the dialect documents no end marker but the end of the body.
         plain_text: SSE data may be text, so that blank data and a leading colon can be pieces of the answer.
@@ -181,6 +182,7 @@ class Provider:
     doc_url: ClassVar[str] = ""
     key_env: str | None = None
     key_required: bool = True
+    key_note: ClassVar[str] = ""
     auth: str = "bearer"
     base_url: str = ""
     options: ClassVar[tuple[Option, ...]] = ()

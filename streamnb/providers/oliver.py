@@ -31,7 +31,7 @@ class Oliver(Provider):
     """A chat of the key's owner: the one that is named, or a new one for every run."""
 
     title: ClassVar[str] = "Oliver Streaming API"
-    doc_url: ClassVar[str] = "https://api.oliverchat.com/docs/api/streaming"
+    doc_url: ClassVar[str] = "https://api.oliverchat.com/docs"
     key_env = "OLIVER_API_KEY"
     base_url = "https://api.oliverchat.com"
     stream_name: ClassVar[str] = STREAM

@@ -25,6 +25,7 @@ class OpenAIChat(Provider):
     title: ClassVar[str] = "OpenAI Chat Completions and compatible servers"
     doc_url: ClassVar[str] = "https://platform.openai.com/docs/api-reference/chat"
     key_env = "OPENAI_API_KEY"
+    key_note: ClassVar[str] = "not needed on loopback"
     base_url = "https://api.openai.com/v1"
     simulated: ClassVar[Mapping[str, Any]] = MappingProxyType({"model": "simulated"})
     stream_name: ClassVar[str] = "chat.completions"

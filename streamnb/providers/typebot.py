@@ -53,6 +53,7 @@ class Typebot(Provider):
     doc_url: ClassVar[str] = "https://docs.typebot.io/api-reference/chat/stream-message"
     key_env = "TYPEBOT_API_TOKEN"
     key_required = False
+    key_note: ClassVar[str] = "for `--preview` only"
     base_url = "https://typebot.co"
     simulated: ClassVar[Mapping[str, Any]] = MappingProxyType({"typebot": "demo"})
     stream_name: ClassVar[str] = STREAM
