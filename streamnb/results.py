@@ -224,10 +224,14 @@ class Run:
 
     @property
     def records(self) -> pd.DataFrame:
-        """One row per record of a list (`streamnb.records`), with the platform's own fields as columns."""
+        """One row per record of a list (`streamnb.records`), with the platform's own fields as columns.
+
+        No more than `take`, also where the server sends whole pages; the events have them all.
+        """
         from streamnb import tables
 
-        return tables.records(self._record)
+        found = tables.records(self._record)
+        return found if self.prompt.take is None else found.head(self.prompt.take)
 
     @property
     def frames(self) -> pd.DataFrame:

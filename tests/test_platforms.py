@@ -7,6 +7,8 @@ import json
 import pytest
 from kernels import Kernel, kernel
 
+import streamnb
+
 FAST = "--pace ttft=0.01 --pace gap=0.001 --pace tokens=12"
 FIRST = {
     "oliver": "",
@@ -65,6 +67,14 @@ def test_the_input_of_a_typebot_is_answered_with_its_own_request(lab: Kernel) ->
     wrong = lab.run('%chatstream typebot --press "Ask agian"')
     assert not wrong.ok
     assert wrong.errors == ["chatstream: typebot offered no button 'Ask agian'. Did you mean Ask again?"]
+
+
+@pytest.mark.parametrize("target", sorted({line.split(maxsplit=1)[0] for line in FIRST}))
+def test_stamps_are_never_before_the_send_times_of_the_simulator(target: str) -> None:
+    run = streamnb.stream(target, "Hi", sim=True, pace={"ttft": 0.01, "gap": 0.002, "tokens": 50}, record=False)
+    late_ns = (run.chunks["t_ns"] - run.chunks["server_t_ns"]).dropna()
+    assert len(late_ns) >= 20
+    assert (late_ns >= 0).all()
 
 
 WEATHER = """

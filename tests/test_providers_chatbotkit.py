@@ -366,3 +366,19 @@ def test_an_error_is_explained_by_its_code(code, status, says):
 def test_the_platform_closes_every_stream_after_800_s():
     assert dict(ChatBotKit.limits) == {"total_s": 800}
     assert ChatBotKit().max_streams is None
+
+
+@pytest.mark.parametrize(
+    ("line", "stamp"),
+    [
+        (b'{"type":"nop","data":{"t_ns":7}}', 7),
+        (b'{"type":"nop","data":{}}', None),
+        (b'{"type":"nop","data":{"t_ns":7,"more":1}}', None),
+        (b'{"type":"token","data":{"token":"x"}}', None),
+    ],
+)
+def test_a_stamp_of_the_simulator_is_a_keep_alive_that_says_nothing_else(line: bytes, stamp: int | None):
+    reading = Reading(ChatBotKit(), Call("complete", stream=True), ReplyHead(200, JSONL))
+    step = reading.feed(line + b"\n")
+    assert step.server_t_ns == stamp
+    assert bool(step.events) is (stamp is None)

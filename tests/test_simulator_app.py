@@ -14,15 +14,43 @@ PATHS = [
     "/api/v2/sessions/{session_id}/streamMessage",
     "/api/v1/sessions/{session_id}/streamMessage",
     "/api/integrations/openai/streamer",
+    "/v2beta1/interact/{project_id}/{tag}/stream",
+    "/v2/project/{project_id}/user/{user_id}/interact/stream",
+    "/v4/project/{project_id}/session",
+    "/v4/project/{project_id}/environment/{environment}/session",
+    "/v4/interact/stream",
+    "/api/v1/workspaces/{workspace}/pipelines/{pipeline}",
+    *(f"/api/v1/workspaces/{{workspace}}/pipelines/{{pipeline}}/{name}" for name in ("chat", "search")),
+    *(f"/api/v1/workspaces/{{workspace}}/pipelines/{{pipeline}}/{name}-stream" for name in ("chat", "search")),
+    *["/api/v1/workspaces/{workspace}/search_sessions"] * 2,  # one lists, one creates
+    *(f"{prefix}/chats{path}" for prefix in ("/v1", "/api/v1") for path in ("", "/{chat_id}/messages/stream")),
+    *(
+        prefix + path
+        for prefix in ("/v1", "/api/v1")
+        for path in (
+            "/conversation/create",
+            "/conversation/complete",
+            "/conversation/dispatch",
+            "/conversation/{conversation}/complete",
+            "/conversation/{conversation}/dispatch",
+            "/conversation/{conversation}/send",
+            "/conversation/{conversation}/receive",
+            "/channel/{channel}/publish",
+            "/channel/{channel}/subscribe",
+            "/conversation/list",
+            "/conversation/{conversation}/message/list",
+        )
+    ),
 ]
 
 
 def test_a_module_with_routes_is_an_api_and_no_other():
-    assert list(apis()) == ["openai_chat", "typebot"]
+    assert list(apis()) == ["chatbotkit", "deepset", "oliver", "openai_chat", "typebot", "voiceflow"]
 
 
 def test_each_api_says_where_its_base_url_is():
-    assert bases("http://h") == {"openai_chat": "http://h/v1", "typebot": "http://h"}
+    rest = dict.fromkeys(("chatbotkit", "deepset", "oliver", "typebot", "voiceflow"), "http://h")
+    assert bases("http://h") == {"openai_chat": "http://h/v1", **rest}
 
 
 def test_the_front_page_tells_routes_options_and_scenarios():

@@ -93,6 +93,13 @@ class ChatBotKit(Provider):
         super().__init__(base_url, key_env, **options)
         self._set("auth", self.values["auth_scheme"])
 
+    def server_t_ns(self, frame: Frame) -> int | None:
+        """JSON Lines have no comments: the simulator's stamps come as a keep-alive, `{"type": "nop"}`."""
+        match frame.value:
+            case {"type": "nop", "data": {"t_ns": int(t_ns), **rest}} if not rest:
+                return t_ns
+        return super().server_t_ns(frame)
+
     def flow(self, prompt: Prompt) -> Generator[Call, Reply, None]:
         """[create,] then complete, or send and receive."""
         conversation = self.values["conversation_id"]
