@@ -19,7 +19,7 @@ SCENARIOS: Final[dict[str, str]] = {
     "ok": "the whole answer, as the API sends it",
     "stall": "a silence in the middle (stall=SECONDS, 3 unless given; stall_at=TOKEN)",
     "hang": "headers, then nothing for ever",
-    "error": "half of the answer, then an error in the API's own form (raw text has none: it just ends)",
+    "error": "half of the answer, then an error in the API's own form (raw text and Voiceflow have none: it just ends)",
     "truncate": "half of the answer, then a clean end of the body without the API's end signal",
     "cut": "half of the answer, then the connection drops in the middle of an HTTP chunk",
     "http-<code>": "that status with the API's JSON error (400 401 402 403 404 408 409 413 422 429 500 503 529 591)",
@@ -29,14 +29,14 @@ SCENARIOS: Final[dict[str, str]] = {
     "empty": "200 and an empty body",
     "malformed": "one event of broken JSON in the middle; the stream goes on",
     "bad-utf8": "one piece that is not UTF-8 in the middle; the stream goes on",
-    "no-done": "everything but the end marker (OpenAI's [DONE], Typebot's d: line)",
+    "no-done": "everything but the end marker (OpenAI's [DONE], Typebot's d: line, Oliver's and Voiceflow's end, a result)",
     "ping": "a few pieces, then keep-alives every 50 ms and no data for ever",
     "echo-auth": "the answer repeats the key and the query string received, split over two writes inside the secret",
     "usage-everywhere": "token usage on every event that can carry it",
     "late": "events after the end marker",
-    "tools": "tool calls: OpenAI's fragments (finish reason tool_calls), Typebot's b, c, 9, a lines before the answer",
+    "tools": "tool calls: OpenAI's fragments (finish reason tool_calls); before the answer where tools run on the server",
     "reasoning": "a third of the pieces come first, as reasoning",
-    "refusal": "OpenAI's refusal field; Typebot's finish reason content-filter",
+    "refusal": "OpenAI's refusal field; the finish reason content-filter of Typebot and deepset",
 }
 """Every scenario and what it does: the table of `streamnb simulate --help` and of `GET /`."""
 
