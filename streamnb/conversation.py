@@ -206,7 +206,7 @@ class Reading:
             return _explain.in_stream(provider, self.call, error)
         if outcome is Outcome.PROTOCOL_ERROR and ending.cause is None:
             return self._broken or _explain.not_understood(provider, self.call, self.head, self.n_bytes)
-        return _explain.plain(provider, outcome, ending, ended=self.seen.count("end") > 0)
+        return _explain.plain(provider, outcome, ending, ended=None in self.seen.ended)
 
 
 def _is_ping(frame: Frame, *, plain_text: bool) -> bool:

@@ -176,7 +176,7 @@ async def test_a_connection_that_breaks_is_told_to_both(mine: httpx.AsyncClient)
 
 
 def shown(run: Run) -> str:
-    return run.path.read_text() + run.raw.decode() + run.events.to_json() + repr(run)
+    return run.path.read_text() + run.raw.decode() + run.events.to_json(date_format="iso") + repr(run)
 
 
 @pytest.mark.parametrize(

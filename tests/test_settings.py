@@ -28,7 +28,12 @@ def test_a_profile_names_its_companion(name, child):
 
 
 @pytest.mark.parametrize(
-    ("typed", "says"), [("dem", "Did you mean demo?"), ("openai", "Did you mean openai_chat?"), ("zz", "Known: demo, ")]
+    ("typed", "says"),
+    [
+        ("dem", "Did you mean demo?"),
+        ("openai", "Did you mean openai_chat?"),
+        ("zz", "Known: chatbotkit, deepset, demo, "),
+    ],
 )
 def test_an_unknown_target_names_the_nearest_of_providers_and_profiles(typed, says):
     with pytest.raises(UsageError, match=f"There is no target '{typed}'") as caught:
