@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from streamnb._version import __version__
 
 if TYPE_CHECKING:
-    from streamnb.client import astream, last, open_stream, recordings, records, run, runs, stream
+    from streamnb.client import astream, last, open_stream, recordings, records, replay, run, runs, stream
     from streamnb.client import open_recording as open  # noqa: A004  # streamnb.open, as gzip.open
     from streamnb.errors import MissingKeyError, RunError, StreamnbError, UsageError
     from streamnb.events import Event, Outcome
@@ -33,6 +33,7 @@ _PUBLIC = {
     "open_stream": "streamnb.client",
     "recordings": "streamnb.client",
     "records": "streamnb.client",
+    "replay": "streamnb.client",
     "run": "streamnb.client",
     "runs": "streamnb.client",
     "stream": "streamnb.client",
@@ -57,6 +58,7 @@ __all__ = [
     "open_stream",
     "recordings",
     "records",
+    "replay",
     "run",
     "runs",
     "stream",

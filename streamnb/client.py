@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from streamnb import settings, shelf
 from streamnb.errors import UsageError, did_you_mean
 from streamnb.events import Arrival, Event
+from streamnb.replaying import Replay, Source
 from streamnb.results import Run, session
 from streamnb.session import Ask, Session, ask
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Ask",
     "LiveStream",
+    "Replay",
     "Session",
     "ask",
     "astream",
@@ -32,6 +34,7 @@ __all__ = [
     "open_stream",
     "recordings",
     "records",
+    "replay",
     "run",
     "runs",
     "stream",
@@ -174,6 +177,29 @@ def records(target: str, kind: str, *, take: int | None = None, display: str = "
     if done.outcome is not None and done.outcome.value != "stopped":
         done.raise_for_outcome()
     return done.records
+
+
+def replay(source: Source, *, speed: float = 1.0, display: str = "none") -> Run:
+    """Stream a recording again, through the same layers and at its own pace. Nothing is sent: no network is used.
+
+    Args:
+        source: a run file, or a run.
+        speed: 1 is the recorded pace, 2 twice as fast, `math.inf` as fast as it can.
+        display: as of `stream`.
+
+    Returns:
+        The run as it was recorded: its events, text, outcome and times, read by this version.
+
+    Raises:
+        UsageError: a speed that is none, or a run that still runs.
+        TranscriptError: the file cannot be read; the message names file and line.
+
+    Example:
+        >>> run = stream("demo", "Hi", pace={"tokens": 3, "ttft": 0, "gap": 0}, record=False)
+        >>> replay(run, speed=100).text == run.text
+        True
+    """
+    return Replay(source, speed, display).wait()
 
 
 def runs() -> pd.DataFrame:

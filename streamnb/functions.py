@@ -61,25 +61,21 @@ def declare(name: str, function: Function) -> Tool:
 
 
 def _hints(function: Function) -> dict[str, Any]:
-    try:
+    with _Caught():  # an annotation is the user's own expression, and may be anything
         return typing.get_type_hints(function)
-    except (NameError, TypeError, AttributeError):  # a name that is not there any more, a callable object
-        return {}
+    return {}
 
 
 def _schema(hint: Any) -> dict[str, Any]:
     origin = typing.get_origin(hint) or hint
-    if origin in {typing.Union, types.UnionType}:
+    if origin is typing.Union or origin is types.UnionType:
         kinds = [one for one in typing.get_args(hint) if one is not type(None)]
         return _schema(kinds[0]) if len(kinds) == 1 else {}
     if origin is typing.Literal:
         values = list(typing.get_args(hint))
         alike = all(type(value) is type(values[0]) for value in values)
         return {"enum": values, **(_schema(type(values[0])) if alike else {})}
-    try:
-        kind = _TYPES.get(origin)
-    except TypeError:  # an annotation that cannot be hashed
-        kind = None
+    kind = _TYPES.get(origin) if isinstance(origin, type) else None
     return {} if kind is None else {"type": kind}
 
 
@@ -93,20 +89,37 @@ async def call(function: Function, arguments: Any) -> Any:
     Returns:
         What it returned, if that is JSON, else the exception: it raised, or its result is none.
     """
-    task = asyncio.create_task(asyncio.to_thread(_run, function, arguments))
-    await asyncio.wait({task})
-    return task.exception() or task.result()
+    return await asyncio.to_thread(_run, function, arguments)
 
 
 def _run(function: Function, arguments: Any) -> Any:
-    try:
+    caught = _Caught()
+    with caught:
         value = function(**arguments) if isinstance(arguments, dict) else function(arguments)
         if inspect.iscoroutine(value):
             value = asyncio.run(value)
-    except SystemExit as error:  # a function that leaves must not take the loop thread with it
-        return RuntimeError(f"it called sys.exit({error.code!r})")
+        return _json(value)
+    # What means something to a thread or a loop (SystemExit, StopIteration, CancelledError) is only a value here.
+    return caught.error if isinstance(caught.error, Exception) else RuntimeError(f"it raised {caught.error!r}")
+
+
+def _json(value: Any) -> Any:
     try:
         json.dumps(value)
     except (TypeError, ValueError, RecursionError) as error:
         return TypeError(f"it returned something that is no JSON ({error})")
     return value
+
+
+class _Caught:
+    """Whatever the block raises, kept: the code in it is the user's, and its failure is an answer like any other."""
+
+    error: BaseException | None = None
+
+    def __enter__(self) -> None:
+        """Begin."""
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
+        """Keep it."""
+        self.error = error
+        return True

@@ -59,10 +59,8 @@ class Intake:
         held = self._scrubber.flush()
         if held:
             self._journal(self._last_ns, 0, held)
-            self._tell(self._record.understood(self.reading.feed(held)))
-        step = Step()
-        with contextlib.suppress(LimitError):
-            step = self.reading.close()
+            self._tell(self._record.understood(_guarded(lambda: self.reading.feed(held))))
+        step = _guarded(self.reading.close)
         if step.events or step.n_frames:
             chunks = self._record.chunks
             if not len(chunks) or chunks.call[-1] != self._n:  # only a chunk has a time: an empty body needs one
@@ -72,3 +70,10 @@ class Intake:
     def _journal(self, t_ns: int, wire: int, data: bytes) -> None:
         line = ReadLine(n=self._n, s=len(self._record.chunks), t_ns=t_ns, w=wire, h=self._scrubber.held, b=data)
         self._record.read(line)
+
+
+def _guarded(read: Callable[[], Step]) -> Step:
+    """A reply that was too long says no more at its end: its outcome is known."""
+    with contextlib.suppress(LimitError):
+        return read()
+    return Step()

@@ -12,7 +12,7 @@ from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_exp
 from traitlets import Bool, CaselessStrEnum, Float
 
 from streamnb.errors import StreamnbError, UsageError, did_you_mean
-from streamnb.options import help_text, parse_line, refuse_keys
+from streamnb.options import help_text, parse_line, parse_replay, refuse_keys
 
 _NAME = "chatstream"
 _MODES = ("auto", "panel", "static", "plain", "none")
@@ -63,9 +63,23 @@ class ChatStream(Magics):
             return commands[words[0]]()
         return self._cell(line, "")
 
+    def _replay(self, line: str, prompt: str) -> None:
+        from streamnb import client
+
+        if prompt.strip():
+            raise UsageError("a replay takes no prompt: leave the cell empty, or write %chatstream replay FILE")
+        source, keywords = parse_replay(line)
+        held = self._ip.user_ns.get(source)
+        run = held if type(held).__name__ == "Run" else source
+        replay = client.Replay(run, keywords["speed"], keywords["display"] or self.display)
+        self._wait(replay, keywords["output"])  # however the recorded run ended: this one was played
+
     def _cell(self, line: str, prompt: str) -> None:
         from streamnb import client
 
+        if line.split()[:1] == ["replay"]:
+            self._replay(line, prompt)
+            return
         refuse_keys(line.split())
         target, keywords = parse_line(line)
         output = keywords.pop("output", None)
@@ -74,15 +88,18 @@ class ChatStream(Magics):
                 keywords.setdefault(name, value)
         if "tools" in keywords:
             keywords["tools"] = {name: self._function(variable) for name, variable in keywords["tools"].items()}
-        session = client.Session(client.ask(target, prompt, cell_id=self._cell_id(), raises=True, **keywords))
+        asked = client.ask(target, prompt, cell_id=self._cell_id(), raises=True, **keywords)
+        run = self._wait(client.Session(asked), output)
+        if run.outcome is not None and run.outcome.value != "stopped":
+            run.raise_for_outcome()
+
+    def _wait(self, session: Any, output: str | None) -> Any:
         if output is not None:
             self._ip.user_ns[output] = session.run
         try:
-            run = session.wait()
+            return session.wait()
         except KeyboardInterrupt:
             raise ChatStreamInterrupt(session.run.error or "interrupted; what arrived is kept.") from None
-        if run.outcome is not None and run.outcome.value != "stopped":
-            run.raise_for_outcome()
 
     def _function(self, variable: str) -> Any:
         function = self._ip.user_ns.get(variable)

@@ -85,6 +85,27 @@ def _unknown(parser: argparse.ArgumentParser, target: str, word: str) -> str:
     return f"{target} has no option {name}.{did_you_mean(name, known)}"
 
 
+def parse_replay(line: str) -> tuple[str, dict[str, Any]]:
+    """The source and the options behind `%chatstream replay`.
+
+    Returns:
+        (path or variable, `speed`, `display`, `output`).
+
+    Raises:
+        UsageError: what does not fit.
+    """
+    parser = _Parser(prog="%chatstream replay", add_help=False, allow_abbrev=False, usage=argparse.SUPPRESS)
+    parser.add_argument("source", metavar="FILE")
+    parser.add_argument("--speed", type=_speed, default=1.0)
+    parser.add_argument("--display", choices=MODES)
+    parser.add_argument("-o", "--output", type=_name)
+    found, unknown = parser.parse_known_args(_split(line)[1:])
+    if unknown:
+        raise UsageError(_unknown(parser, "replay", unknown[0]))
+    values = vars(found)
+    return values.pop("source"), values
+
+
 def build_parser(target: str | None = None) -> argparse.ArgumentParser:
     """The parser for a target's options: the common ones, and its provider's own."""
     parser = _Parser(prog="%%chatstream TARGET", add_help=False, allow_abbrev=False, usage=argparse.SUPPRESS)
@@ -173,6 +194,16 @@ def _seconds(text: str) -> float:
     return value
 
 
+def _speed(text: str) -> float:
+    try:
+        value = float("inf" if text == "max" else text)
+    except ValueError:
+        value = -1.0
+    if not value > 0:
+        raise argparse.ArgumentTypeError(f"a number above 0 or max is wanted, not {text!r}")
+    return value
+
+
 def help_text() -> str:
     """What `%%chatstream?` says."""
     targets = "\n".join(f"  {name:<14}{profile.help}" for name, profile in PROFILES.items())
@@ -192,5 +223,6 @@ targets that need no key:
 {build_parser().format_help()}
 %chatstream providers | runs | last     tables of what there is; the latest run
 %chatstream TARGET [options]            a run without a prompt, where the API allows it
+%chatstream replay FILE|RUN [--speed X|max] [-o NAME]    a recording again, at its own pace; nothing is sent
 %config ChatStream                      defaults: display, record, timeout_first, timeout_idle
 """

@@ -18,6 +18,7 @@ from streamnb.journal import Journal
 from streamnb.transcript import CallLine, DoneLine, EndLine, ReadLine, ReplyLine, RunLine
 
 _NONE: Final = -1
+_BEYOND: Final = 1 << 63
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -231,14 +232,14 @@ class Record:
     def _event(self, seq: int, event: Event) -> None:
         events = self.events
         events.chunk.append(seq)
-        events.choice.append(_NONE if event.choice is None else event.choice)
+        events.choice.append(_number(event.choice))
         events.kind.append(event.kind)
         events.text.append(event.text)
         events.name.append(_well_formed(event.name))
         events.id.append(_well_formed(event.id))
         events.data.append(None if event.data is None else json.dumps(event.data))
         events.flags.append(" ".join(sorted(event.flags)) if event.flags else "")
-        events.server_ms.append(_NONE if event.server_ms is None else event.server_ms)
+        events.server_ms.append(_number(event.server_ms))
         if event.choices:
             events.choices[len(events.kind) - 1] = event.choices
 
@@ -276,6 +277,11 @@ class Record:
 
 
 _TIMINGS: Final = frozenset({"dns_s", "connect_s", "tls_s", "t0_ns", "sent_ns", "headers_ns", "reused"})
+
+
+def _number(value: int | None) -> int:
+    """What a column can hold: a server may write any number."""
+    return _NONE if value is None or not 0 <= value < _BEYOND else value
 
 
 def _well_formed(text: str | None) -> str | None:

@@ -47,6 +47,16 @@ class Run:
         self.path = path
         """The run file, or None when it was not recorded on disk."""
 
+    @property
+    def recorded(self) -> Record:
+        """The record behind it: columns as they were written. For streamnb's own modules."""
+        return self._record
+
+    @property
+    def provider(self) -> Provider:
+        """What read it."""
+        return self._provider
+
     # -- what came ------------------------------------------------------------------------------------------------
 
     @property

@@ -12,7 +12,7 @@ import dataclasses
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from streamnb import companions, portal, settings
 from streamnb.asking import Ask, ask, going_on, keep, prompt_of
@@ -34,6 +34,13 @@ STOP_S: Final = 2.0
 """How long an interrupted cell waits for its socket to close."""
 
 
+class Engine(Protocol):
+    """What works on the loop thread: a driver, or a player."""
+
+    def stop(self, outcome: Outcome = Outcome.STOPPED) -> None:
+        """End it; what arrived is kept."""
+
+
 class Session:
     """A run under way: made on the caller's thread, driven on the loop thread.
 
@@ -52,6 +59,7 @@ class Session:
         self._driver = Driver(
             target, prompt, deadlines, time, watching, functions=asked.tools, allow_http=asked.allow_http
         )
+        self._engine: Engine = self._driver
         run_id, file = settings.new_run()
         info = RunInfo(
             run_id,
@@ -91,7 +99,7 @@ class Session:
     def stop(self, outcome: Outcome = Outcome.STOPPED) -> None:
         """End the run, from any thread; what arrived is kept."""
         with contextlib.suppress(RuntimeError):  # the loop ended with the process
-            portal.loop().call_soon_threadsafe(self._driver.stop, outcome)
+            portal.loop().call_soon_threadsafe(self._engine.stop, outcome)
 
     def tick(self) -> None:
         """Paint what arrived."""

@@ -1,4 +1,4 @@
-"""The shelf: run files on disk, listed and opened. Opening runs the same readings over the recorded bytes.
+"""The shelf: run files on disk, listed and opened, and the frames of a run. Opening plays a file at once.
 
 Knows transcripts, journals and records. Must not know: sockets, pandas, displays.
 """
@@ -7,19 +7,17 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import math
 import os
-from http import HTTPStatus
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from streamnb.conversation import Reading
 from streamnb.errors import LimitError, StreamnbError, TranscriptError
-from streamnb.events import Outcome, Prompt, Tool
+from streamnb.events import Outcome, Prompt
 from streamnb.journal import is_locked
-from streamnb.providers import Call, Provider, ReplyHead, load
-from streamnb.recording import CallRow, Record, RunInfo
-from streamnb.transcript import CallLine, Contents, DoneLine, EndLine, ReadLine, ReplyLine, RunLine, decode, read_lines
+from streamnb.playback import Playback, reading_of
+from streamnb.providers import Provider
+from streamnb.recording import Record
+from streamnb.transcript import EndLine, RunLine, decode, read_lines
 from streamnb.wire import Frame
 
 _TAIL_BYTES = 64 * 1024
@@ -83,144 +81,33 @@ def read_file(path: Path) -> tuple[Record, Provider, Prompt]:
     Raises:
         TranscriptError: it cannot be read; the message names file and line.
     """
+    with naming(path):
+        playback = open_playback(path)
+        for number in range(len(playback.contents.lines)):
+            playback.take(number)
+        playback.finish()
+    return playback.record, playback.provider, playback.prompt
+
+
+def open_playback(path: Path) -> Playback:
+    """A run file ready to be played, line by line.
+
+    Raises:
+        OSError: it cannot be read. StreamnbError: it is no run file, or of a provider that is not here.
+    """
+    contents = read_lines(path.read_bytes())
+    return Playback(contents, running=contents.end is None and is_locked(path))
+
+
+@contextlib.contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Whatever is wrong with a run file is said with its name."""
     try:
-        contents = read_lines(path.read_bytes())
-        provider = _provider(contents.run)
-        record = _rebuild(contents, provider, running=contents.end is None and is_locked(path))
+        yield
     except OSError as error:
         raise TranscriptError(f"{path}: {error.strerror}") from error
     except StreamnbError as error:
         raise TranscriptError(f"{path}: {error}") from error
-    return record, provider, _prompt(contents.run)
-
-
-def _provider(run: RunLine) -> Provider:
-    cls = load(run.provider)
-    known = {option.name for option in cls.options}
-    options = {key: value for key, value in run.options.items() if key in known}
-    return cls(_str(run.meta.get("base_url")), **options)
-
-
-def _prompt(run: RunLine) -> Prompt:
-    asked = run.prompt
-    params, tools, take = asked.get("params"), asked.get("tools"), asked.get("take")
-    return Prompt(
-        _str(asked.get("text")) or "",
-        _str(asked.get("system")),
-        _str(asked.get("model")),
-        params if isinstance(params, dict) else {},
-        asked.get("reply"),
-        tuple(_tool(tool) for tool in tools if isinstance(tool, dict)) if isinstance(tools, list) else (),
-        _str(asked.get("records")),
-        take if isinstance(take, int) else None,
-        _str(asked.get("fresh_id")) or "",
-    )
-
-
-def _tool(fields: dict[str, Any]) -> Tool:
-    parameters = fields.get("parameters")
-    return Tool(
-        _str(fields.get("name")) or "",
-        _str(fields.get("description")) or "",
-        parameters if isinstance(parameters, dict) else {},
-    )
-
-
-def _rebuild(contents: Contents, provider: Provider, *, running: bool) -> Record:
-    run, meta = contents.run, contents.run.meta
-    info = RunInfo(
-        run.run_id,
-        run.provider,
-        run.target,
-        run.clock["wall_ns"],
-        profile=_str(meta.get("profile")),
-        model=_str(meta.get("model")),
-        cell_id=_str(meta.get("cell_id")),
-        usage=_str(meta.get("usage")) or "last",
-    )
-    replaying = _Replaying(Record(info), provider)
-    for number, line in enumerate(contents.lines, 1):
-        replaying.take(line, number)
-    replaying.finish(contents.end, running=running)
-    replaying.record.problem = " ".join(contents.problems) or None
-    return replaying.record
-
-
-class _Replaying:
-    """Feeds the lines of a transcript to a record and its readings, as the driver fed them."""
-
-    def __init__(self, record: Record, provider: Provider) -> None:
-        self.record = record
-        self._provider = provider
-        self._readings: dict[int, Reading] = {}
-        self._main = -1
-        self._last_ns = 0
-
-    def take(self, line: Any, number: int) -> None:
-        match line:
-            case CallLine():
-                if not line.side:
-                    self._close(self._main)
-                    self._main = line.n
-                self.record.call(line)
-            case ReplyLine():
-                self._expect(line.n, number)
-                self.record.reply(line)
-                self._readings[line.n] = reading_of(self.record.calls[line.n], self._provider)
-            case ReadLine():
-                self._expect(line.n, number)
-                self.record.read(line)
-                self._last_ns = line.t_ns
-                if line.n in self._readings:
-                    with contextlib.suppress(LimitError):  # the run ended there, and its end line says so
-                        self.record.understood(self._readings[line.n].feed(line.b))
-            case DoneLine():
-                self._expect(line.n, number)
-                self._close(line.n)
-                self.record.done(line)
-            case _:
-                pass
-
-    def _expect(self, n: int, number: int) -> None:
-        calls = self.record.calls
-        if n != self._main and not (0 <= n < len(calls) and calls[n].side):
-            raise TranscriptError(f"line {number}: it belongs to call {n}, but the latest call is {self._main}.")
-
-    def _close(self, n: int) -> None:
-        reading = self._readings.pop(n, None)
-        if reading is None:
-            return
-        with contextlib.suppress(LimitError):
-            step = reading.close()
-            if len(self.record.chunks):
-                self.record.understood(step)
-        self.record.end_call(self._last_ns, n)
-
-    def finish(self, end: EndLine | None, *, running: bool) -> None:
-        self._close(self._main)
-        record = self.record
-        if end is None:
-            if not running:
-                error = f"{record.info.provider}: the process that recorded it died; what it wrote is here."
-                record.outcome, record.error = Outcome.CRASHED, error
-            return
-        if end.outcome not in set(Outcome):
-            raise TranscriptError(f"its end line has an outcome that this version does not know: {end.outcome[:40]!r}.")
-        reached, ends_ns = end.ending.get("reached"), end.ending.get("ends_ns")
-        if isinstance(reached, dict) and record.calls:
-            record.reached(len(record.calls) - 1, reached)
-        notes, queued_s = end.ending.get("notes"), end.ending.get("queued_s")
-        record.notes = [note for note in notes if isinstance(note, str)] if isinstance(notes, list) else []
-        record.queued_s = float(queued_s) if isinstance(queued_s, (int, float)) else math.nan
-        for row, t_ns in zip(record.calls, ends_ns if isinstance(ends_ns, list) else (), strict=False):
-            row.end_ns = t_ns if isinstance(t_ns, int) else None
-        record.end(Outcome(end.outcome), end.error, end)
-
-
-def reading_of(row: CallRow, provider: Provider) -> Reading:
-    """What reads the reply to a recorded call."""
-    head = ReplyHead(row.status or HTTPStatus.OK, row.headers)
-    return Reading(provider, Call(row.name, stream=row.stream), head)
 
 
 def frames(record: Record, provider: Provider) -> list[tuple[int, Frame]]:
@@ -232,7 +119,7 @@ def frames(record: Record, provider: Provider) -> list[tuple[int, Frame]]:
         seqs.setdefault(call, []).append(seq)
     for row in record.calls:
         if row.status is None:
-            break
+            continue
         reading = reading_of(row, provider)
         mine = seqs.get(row.n, [])
         with contextlib.suppress(LimitError):
@@ -242,7 +129,3 @@ def frames(record: Record, provider: Provider) -> list[tuple[int, Frame]]:
             reading.close()
             found += ((mine[-1] if mine else -1, frame) for frame in reading.frames)
     return found
-
-
-def _str(value: Any) -> str | None:
-    return value if isinstance(value, str) else None

@@ -1,17 +1,21 @@
 """For test suites: recorded bytes read offline, by the same code that reads them live.
 
-Knows providers and conversations. Must not know: sockets.
+Knows readings and replays. Must not know: sockets.
 """
 
 from __future__ import annotations
 
+import math
+import os
 from typing import Any
 
+from streamnb import client
 from streamnb.conversation import Reading
 from streamnb.events import Event
 from streamnb.providers import Call, ReplyHead, load
+from streamnb.results import Run
 
-__all__ = ["events"]
+__all__ = ["events", "replay"]
 
 
 def events(name: str, data: bytes, *, content_type: str = "", **options: Any) -> list[Event]:
@@ -37,3 +41,20 @@ def events(name: str, data: bytes, *, content_type: str = "", **options: Any) ->
     head = ReplyHead(200, {"content-type": content_type} if content_type else {})
     reading = Reading(provider, Call(provider.stream_name, stream=True), head)
     return [*reading.feed(data).events, *reading.close().events]
+
+
+def replay(path: str | os.PathLike[str]) -> Run:
+    """Play a recording at once, without network, clock or screen: a run for a test to look at.
+
+    The bytes are read again by the version under test, so that a recording of a bug report is a regression test.
+
+    Args:
+        path: a run file (`run.path`, `streamnb.recordings()`).
+
+    Returns:
+        The run, with everything in it: `text`, `events`, `outcome`, `chunks`, `result`.
+
+    Raises:
+        TranscriptError: the file cannot be read; the message names file and line.
+    """
+    return client.replay(path, speed=math.inf)

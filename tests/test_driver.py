@@ -491,7 +491,7 @@ async def test_a_run_with_a_side_call_opens_from_disk_as_it_was(record: Record):
         ({"add": lambda **_: 1 / 0}, "ZeroDivisionError: division by zero", "Your function add failed"),
         ({"add": lambda **_: {1, 2}}, "TypeError: it returned something that is no JSON", "Your function add failed"),
         ({"add": lambda a: a}, "TypeError: ", "Your function add failed"),
-        ({"add": lambda **_: sys.exit(3)}, "RuntimeError: it called sys.exit(3)", "Your function add failed"),
+        ({"add": lambda **_: sys.exit(3)}, "RuntimeError: it raised SystemExit(3)", "Your function add failed"),
     ],
 )
 async def test_a_function_that_is_missing_or_fails_is_told_and_noted(

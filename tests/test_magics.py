@@ -254,3 +254,42 @@ def test_a_real_model_streams_into_a_cell(tmp_path: Path, request: pytest.Fixtur
         assert fresh.value("answer.ok, len(answer.text) > 0") == "(True, True)"
         assert float(fresh.value("answer.summary['ttft_s'].item()")) > 0
         request.node.user_properties.append(("summary", fresh.value("answer.summary.T.to_string()")))
+
+
+def test_a_recording_is_replayed_in_the_panel_from_a_variable_or_a_file(lab: Kernel) -> None:
+    assert lab.run(f"%%chatstream demo -o first {FAST} --pace tokens=20\nHi").ok
+    cell = lab.run("%%chatstream replay first --speed 2 -o again\n\n", headless=False)
+    assert cell.ok, cell.errors
+    assert mimetypes(cell, "display_data") == [{"application/vnd.jupyter.widget-view+json"}]
+    shown = cell.contents("update_display_data")[-1]["data"]
+    assert "a replay: nothing was sent; 2 times the recorded pace" in shown["text/html"]
+    assert lab.value("again.text == first.text and again is not first") == "True"
+    path = lab.value("first.path")
+    assert lab.run(f"%chatstream replay {path} --speed max -o third").ok
+    assert lab.value("third.events.equals(first.events)") == "True"
+    assert lab.value("len(streamnb.runs()) == len(streamnb.runs()['run_id'].unique())") == "True"
+
+
+def test_a_replay_of_a_failed_run_shows_it_and_does_not_fail(lab: Kernel) -> None:
+    failed = lab.run(f"%%chatstream demo -o cut {FAST} --scenario truncate\nHi")
+    assert not failed.ok
+    assert lab.run("%chatstream replay cut --speed max -o again").ok
+    assert lab.value("again.outcome == cut.outcome, again.error == cut.error") == "(True, True)"
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("%chatstream replay", "required: FILE"),
+        ("%chatstream replay nothing.jsonl", "nothing.jsonl: No such file"),
+        ("%chatstream replay first --speed 0", "a number above 0 or max is wanted"),
+        ("%chatstream replay first --spede 2", "Did you mean --speed?"),
+        ("%%chatstream replay first\nWhy?", "a replay takes no prompt"),
+    ],
+)
+def test_a_replay_that_cannot_be_is_one_line(lab: Kernel, line: str, words: str) -> None:
+    cell = lab.run(line)
+    assert not cell.ok
+    (error,) = cell.errors
+    assert words in error
+    assert "\n" not in error
