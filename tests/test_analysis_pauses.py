@@ -242,3 +242,24 @@ def test_a_stall_is_what_the_formula_says(millis):
         others = gap_s[:n] + gap_s[n + 1 :]
         limit = max(5 * statistics.median(others), 1) if others else 1
         assert (n in found) == (one > limit)
+
+
+def test_a_greeting_that_came_before_t0_is_no_text():
+    greeted = events_of(read(-9, delta("Hello")), read(-8, reasoning()), read(1, delta()), read(1.25, delta()))
+    assert gaps(greeted)["gap_s"].tolist() == [0.25]
+    assert rows(stalls(greeted)) == []
+
+
+def test_a_run_that_only_greeted_has_no_gap_and_no_stall():
+    greeted = events_of(read(-9, delta()), read(-1, delta()))
+    assert rows(gaps(greeted)) == []
+    assert rows(stalls(greeted, until_s=60)) == []
+    assert dtypes(stalls(greeted, until_s=60)) == COLUMNS["stalls"]
+
+
+def test_text_in_the_moment_of_t0_is_text():
+    assert gaps(events_of(read(0, delta()), read(0.5, delta())))["gap_s"].tolist() == [0.5]
+
+
+def test_text_of_a_run_without_t0_is_text_whenever_it_came():
+    assert gaps(events_of(read(-2, delta()), read(-1, delta()), t0=False))["gap_s"].tolist() == [1.0]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
+from typing import ClassVar
 
 import pytest
 from replies import CUT, DONE, ERROR, SSE, STEP, TEXT, chunk, read
 
-from streamnb.conversation import MAX_CALLS, Conversation, Reading, Step
-from streamnb.errors import LimitError, ProtocolError
+from streamnb.conversation import MAX_CALLS, MAX_PAGES, Conversation, Reading, Step
+from streamnb.errors import LimitError, ProtocolError, UsageError
 from streamnb.events import Event, Outcome, Prompt
 from streamnb.providers import Call, Ending, Provider, Reply, ReplyHead, Seen, load
 from streamnb.providers._error_body import error_event
@@ -315,3 +316,114 @@ def test_a_stop_that_comes_after_the_end_changes_no_outcome():
     conversation.end(Ending())
     conversation.abort(Outcome.STOPPED, "stopped")
     assert (conversation.outcome, conversation.error) == (Outcome.COMPLETE, None)
+
+
+class Pages(Lines):
+    """Streams its records page by page; a page with `{"next": cursor}` on its last line has one behind it."""
+
+    lists: ClassVar[dict[str, str]] = {"things": "all the things", "circles": "pages that never end"}
+
+    def listing(self, kind: str, take: int | None) -> Generator[Call, Reply, None]:
+        cursor, left = "", take
+        while cursor is not None and (left is None or left > 0):
+            query = {"cursor": cursor} | ({} if left is None else {"take": str(left)})
+            reply = yield Call("list", "GET", "/" + kind, query=query, stream=True, ends_at_eof=True)
+            items = [event for event in reply.events if event.kind == "item"]
+            left = None if left is None else left - len(items)
+            cursor = next((event.name for event in reply.events if event.kind == "trace"), None)
+
+    def read(self, frame: Frame, seen: Seen) -> Iterator[Event]:
+        match frame.value:
+            case {"next": cursor}:
+                yield Event("trace", name=cursor)
+            case {"error": _}:
+                yield error_event(frame.value)
+            case {"id": ident}:
+                yield Event("item", name="thing", id=ident, data=frame.value)
+            case _:
+                yield Event("unknown", flags=frame.flags)
+
+
+def page(conversation: Conversation, body: bytes, framing: str = "chunked", cause: Outcome | None = None) -> Outcome:
+    return answer(conversation, body, ending=Ending(cause, framing))
+
+
+def test_a_list_is_asked_for_page_by_page_and_not_with_the_flow_of_a_prompt():
+    conversation = Conversation(Pages(), Prompt("not sent", records="things", take=3))
+    call = conversation.call
+    assert (call.method, call.path, call.query, call.ends_at_eof) == (
+        "GET",
+        "/things",
+        {"cursor": "", "take": "3"},
+        True,
+    )
+    assert page(conversation, b'{"id":"a"}\n{"id":"b"}\n{"next":"p2"}\n') is Outcome.COMPLETE
+    assert conversation.call.query == {"cursor": "p2", "take": "1"}
+    assert conversation.outcome is None
+    page(conversation, b'{"id":"c"}\n{"next":"p3"}\n')
+    assert (conversation.call, conversation.outcome, conversation.error) == (None, Outcome.COMPLETE, None)
+
+
+def test_without_a_number_every_page_is_asked_for():
+    conversation = Conversation(Pages(), Prompt(records="things"))
+    page(conversation, b'{"id":"a"}\n{"next":"p2"}\n')
+    assert conversation.call.query == {"cursor": "p2"}
+    page(conversation, b"")
+    assert (conversation.n_calls, conversation.outcome) == (2, Outcome.COMPLETE)
+
+
+@pytest.mark.parametrize(
+    ("body", "framing", "cause", "outcome"),
+    [
+        (b'{"id":"a"}\n', "chunked", None, "complete"),
+        (b'{"id":"a"}\n', "length", None, "complete"),
+        (b'{"id":"a"}\n', "close", None, "ended_unverified"),
+        (b'{"id":"a"}\n', None, None, "ended_unverified"),
+        (b"", "chunked", None, "complete"),
+        (b"", "close", None, "ended_unverified"),
+        (b'{"id":"a"}\n{"id":"b', "chunked", None, "truncated"),
+        (b'{"id":"a"}\n{"id":"b', "close", CUT, "protocol_error"),
+        (b'{"id":"a"}\n', "chunked", CUT, "protocol_error"),
+        (b"", "chunked", CUT, "protocol_error"),
+        (b'{"id":"a"}\n', "chunked", Outcome.TIMEOUT_IDLE, "timeout_idle"),
+        (b'{"id":"a"}\n', "chunked", Outcome.STOPPED, "stopped"),
+        (b'{"id":"a"}\n{"error":"boom"}\n', "chunked", None, "error_in_stream"),
+        (b'{"error":"boom"}\n', "chunked", CUT, "error_in_stream"),
+        (b"<html>\n", "chunked", None, "protocol_error"),
+        (b'"what?"\n', "chunked", None, "protocol_error"),
+        (b'{"id":"a"}\n"what?"\n', "chunked", None, "complete"),
+    ],
+)
+def test_a_list_may_be_empty_and_ends_with_its_body(body, framing, cause, outcome):
+    conversation = Conversation(Pages(), Prompt(records="things"))
+    assert page(conversation, body, framing, cause) == outcome
+    assert conversation.outcome == outcome
+    assert (conversation.error is None) is Outcome(outcome).ok
+
+
+def test_the_same_bytes_are_no_whole_stream_where_the_end_of_the_body_is_not_the_documented_end():
+    opened = Reading(Pages(), Call("list", stream=True), ReplyHead())
+    opened.close()
+    assert opened.outcome(Ending()) is Outcome.PROTOCOL_ERROR
+
+
+def test_a_failed_page_ends_the_run_and_what_came_before_is_kept():
+    conversation = Conversation(Pages(), Prompt(records="things"))
+    page(conversation, b'{"id":"a"}\n{"next":"p2"}\n')
+    assert answer(conversation, b'{"message":"no"}', 429) is Outcome.HTTP_ERROR
+    assert (conversation.call, conversation.outcome, conversation.n_calls) == (None, Outcome.HTTP_ERROR, 2)
+    assert conversation.error.startswith("test_conversation answered 429: no. ")
+
+
+def test_a_list_has_a_thousand_pages_at_most():
+    conversation = Conversation(Pages(), Prompt(records="circles"))
+    for _ in range(MAX_PAGES):
+        assert conversation.call.path == "/circles"
+        page(conversation, b'{"next":"again"}\n')
+    assert (conversation.n_calls, conversation.outcome) == (MAX_PAGES, Outcome.LIMIT) == (1000, Outcome.LIMIT)
+    assert conversation.error == "test_conversation: 1000 calls in one run; the flow goes round in circles."
+
+
+def test_a_provider_without_lists_says_so():
+    with pytest.raises(UsageError, match=r"test_conversation defines no listing\(\) for 'things'"):
+        Conversation(Lines(), Prompt(records="things", take=1))

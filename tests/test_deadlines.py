@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from streamnb.deadlines import Deadlines, Watchdog, late
+from streamnb.deadlines import MARGIN_S, Deadlines, Default, Watchdog, clocks, late
 from streamnb.events import Outcome
 
 
@@ -169,3 +169,38 @@ def test_the_error_names_the_clock_and_the_option_that_moves_it(outcome: Outcome
 
 def test_the_four_clocks_are_those_of_the_requirement():
     assert dataclasses.astuple(Deadlines()) == (10, 300, 120, None)
+
+
+DEFAULT = Default.CLOCK
+
+
+@pytest.mark.parametrize(
+    ("limits", "expected"),
+    [
+        ({}, Deadlines()),
+        ({"streams": 5}, Deadlines()),
+        ({"idle_s": 60, "total_s": 300}, Deadlines(first_s=300, idle_s=75, total_s=315)),
+        ({"idle_s": 60}, Deadlines(first_s=300, idle_s=75, total_s=None)),
+        ({"idle_s": 600}, Deadlines(first_s=615, idle_s=615, total_s=None)),
+        ({"total_s": 800}, Deadlines(first_s=800, idle_s=800, total_s=815)),
+        ({"total_s": 30}, Deadlines(first_s=300, idle_s=120, total_s=45)),
+    ],
+)
+def test_our_clocks_come_after_the_vendors_so_that_its_own_error_is_seen(limits: dict[str, float], expected: Deadlines):
+    assert clocks(limits, DEFAULT, DEFAULT, DEFAULT) == expected
+
+
+def test_where_only_the_whole_stream_is_limited_a_silence_may_be_as_long():
+    usual, found = Deadlines(), clocks({"total_s": 800}, DEFAULT, DEFAULT, DEFAULT)
+    assert (usual.idle_s, found.idle_s, found.total_s) == (120, 800, 800 + MARGIN_S)
+
+
+@pytest.mark.parametrize("limits", [{}, {"idle_s": 60, "total_s": 300}])
+def test_what_a_caller_says_wins_and_none_switches_a_clock_off(limits: dict[str, float]):
+    assert clocks(limits, 1, 2, 3) == Deadlines(first_s=1, idle_s=2, total_s=3)
+    assert clocks(limits, None, None, None) == Deadlines(first_s=None, idle_s=None, total_s=None)
+    assert clocks(limits, 0, DEFAULT, 0.0).first_s == 0
+
+
+def test_a_clock_that_is_left_to_the_provider_says_so_in_a_signature():
+    assert repr(DEFAULT) == "<default>"

@@ -190,3 +190,38 @@ def test_the_pause_between_two_calls_is_no_gap_as_in_the_tables():
     second = dataclasses.replace(second, chunk=dataclasses.replace(second.chunk, call=1))
     meter = fed(arrival(11, delta()), arrival(11.5, delta()), second)
     assert meter.max_gap_s == 0.5
+
+
+def test_text_from_before_t0_has_no_part_in_the_figures():
+    greeting = (arrival(1, Event("reasoning", "hm"), delta("Hello")), arrival(3, delta("!")), usage(3, 5))
+    meter = Meter()
+    for one in greeting:
+        meter.arrive(one)
+    assert (meter.n_chars, meter.max_gap_s, meter.tokens_out) == (8, 2.0, 5)
+    meter.start(10 * S)
+    assert all(map(math.isnan, (meter.ttft_s, meter.ttfa_s, meter.e2e_s, meter.max_gap_s, meter.rate_per_s)))
+    assert (meter.n_chars, meter.n_text_chunks, meter.rate_unit) == (0, 0, "chunks/s")
+    assert (meter.n_chunks, meter.n_events) == (3, 4)  # they did arrive
+    assert meter.phase(10 * S) == "waiting"
+    assert meter.stalled(100 * S) == 0.0
+
+
+def test_after_a_greeting_the_answer_is_measured_as_if_it_had_come_alone():
+    answers = [arrival(11, delta()), arrival(11.5, delta()), arrival(13, delta("abc")), usage(13, 9)]
+    alone = fed(*answers)
+    greeted = Meter()
+    for t_s in (1, 1.1, 1.2, 9.9):
+        greeted.arrive(arrival(t_s, delta("hello")))
+    greeted.start(10 * S)
+    for one in answers:
+        greeted.arrive(one)
+    for name in ("ttft_s", "ttfa_s", "e2e_s", "max_gap_s", "rate_per_s", "n_chars", "n_text_chunks", "tokens_out"):
+        assert getattr(greeted, name) == getattr(alone, name), name
+    for t_s in (14, 17.9, 18.2, 20):  # its own pace decides what is a stall, not that of the greeting
+        assert greeted.stalled(round(t_s * S)) == alone.stalled(round(t_s * S))
+
+
+def test_what_arrived_before_a_second_stream_of_the_run_still_counts():
+    meter = fed(arrival(11, delta()), t0_s=10)
+    meter.start(20 * S)
+    assert (meter.ttft_s, meter.n_chars) == (1.0, 1)

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from streamnb.conversation import Step
-from streamnb.events import Event, Outcome
+from streamnb.events import Choice, Event, Outcome, Prompt
 from streamnb.journal import Journal
 from streamnb.recording import Record, RunInfo
-from streamnb.transcript import CallLine, EndLine, ReadLine, ReplyLine, RunLine, read_lines
+from streamnb.transcript import CallLine, DoneLine, EndLine, ReadLine, ReplyLine, RunLine, read_lines
 
 INFO = RunInfo("run-1", "openai_chat", "demo", 1_000)
 RUN = RunLine("run-1", "openai_chat", "demo", {}, {}, {"t_ns": 5, "wall_ns": 1_000}, 1)
@@ -187,3 +187,75 @@ def test_run_info_is_a_value():
     assert dataclasses.replace(INFO, model="m").model == "m"
     with pytest.raises(dataclasses.FrozenInstanceError):
         INFO.run_id = "other"
+
+
+def test_what_went_wrong_beside_the_stream_is_a_warning_behind_what_is_torn(record: Record):
+    record.notes.append("Your function f failed.")
+    assert record.warning == "Your function f failed."
+    record.notes.append("The answer of g did not get through.")
+    record.problem = "line 7, the last, was cut"
+    assert record.warning == ("line 7, the last, was cut Your function f failed. The answer of g did not get through.")
+
+
+def test_a_note_stands_beside_a_disk_that_failed(tmp_path: Path):
+    (tmp_path / "file").write_text("no directory")
+    record = Record(INFO, Journal(tmp_path / "file" / "run.jsonl"))
+    record.begin(RUN)
+    record.notes.append("Your function f failed.")
+    assert "the run goes on in memory" in record.warning
+    assert record.warning.endswith(" Your function f failed.")
+
+
+def test_t0_does_not_count_from_a_call_that_only_prepares(record: Record):
+    launch = dataclasses.replace(call(0), setup=True)
+    row = record.call(launch)
+    assert (row.setup, row.stream, row.timed) == (True, True, False)
+    record.reply(reply(0, t0_ns=300))
+    record.end_call(900)
+    assert (record.t0_ns, record.close_ns, record.end_ns) == (None, None, 900)
+    assert math.isnan(record.setup_s)
+    assert record.call(call(1)).timed
+    record.reply(reply(1, t0_ns=1_000_000_100))
+    record.end_call(2_000_000_000)
+    assert (record.t0_ns, record.setup_s, record.close_ns) == (1_000_000_100, 1.0, 2_000_000_000)
+
+
+def test_t0_is_that_of_the_stream_and_not_of_a_side_call(record: Record):
+    record.call(call(0))
+    record.reply(reply(0, t0_ns=1_000))
+    row = record.call(dataclasses.replace(call(1, stream=False), side=True))
+    assert (row.side, row.timed) == (True, False)
+    record.reply(reply(1, t0_ns=5_000))
+    assert record.t0_ns == 1_000
+
+
+def test_the_end_of_a_side_call_is_written_and_is_its_own(tmp_path: Path):
+    journal = Journal(tmp_path / "run.jsonl")
+    record = Record(INFO, journal)
+    record.begin(RUN)
+    record.call(call(0))
+    for n in (1, 2):
+        record.call(dataclasses.replace(call(n, stream=False), side=True))
+    record.done(DoneLine(1, 7_000))
+    assert [row.end_ns for row in record.calls] == [None, 7_000, None]
+    assert read_lines(journal.path.read_bytes()).lines[-1] == DoneLine(1, 7_000)
+    record.end_call(9_000, 0)
+    assert [row.end_ns for row in record.calls] == [9_000, 7_000, None]
+
+
+def test_buttons_and_the_servers_clock_are_kept_with_their_event(record: Record):
+    record.call(call())
+    record.read(read(0))
+    choices = (Choice("Yes", Prompt("Yes", reply={"id": 1})),)
+    record.understood(Step((Event("delta", "a", server_ms=0), Event("step", choices=choices, server_ms=1_700)), 2))
+    record.understood(Step((Event("end"),), 1))
+    assert record.events.choices == {1: choices}
+    assert list(record.events.server_ms) == [0, 1_700, -1]
+
+
+@pytest.mark.parametrize("event", [Event("delta", "a", server_ms=2**63), Event("delta", "a", choice=2**63)])
+def test_a_number_that_no_column_can_hold_is_missing(record: Record, event: Event):
+    record.call(call())
+    record.read(read(0))
+    record.understood(Step((event,), 1))
+    assert (list(record.events.server_ms), list(record.events.choice)) == ([-1], [-1])

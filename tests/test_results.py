@@ -2,13 +2,15 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from typing import ClassVar
 
 import pytest
 from record_builder import append, delta, read, reasoning, record, usage
 
 import streamnb
-from streamnb.events import Event, Outcome, Prompt
-from streamnb.providers import load
+from streamnb.errors import UsageError
+from streamnb.events import Choice, Event, Outcome, Prompt
+from streamnb.providers import Option, Provider, load
 from streamnb.results import Run, remember, session
 from streamnb.transcript import EndLine
 
@@ -139,3 +141,129 @@ def test_a_finished_run_computes_its_row_once_and_hands_out_copies():
     row = run.row()
     row["outcome"] = "altered"
     assert run.row()["outcome"] == "complete"
+
+
+class Rooms(Provider):
+    """A platform with rooms to go on in."""
+
+    options: ClassVar[tuple[Option, ...]] = (
+        Option("room", "go on in this room", default="new"),
+        Option("mood", "how it answers", default="kind"),
+        Option("seat", "where one sits"),
+        Option("greeting", "said once at the door", once=True),
+    )
+    session_option = "room"
+
+
+class Fixed(Rooms):
+    """One whose events never name a session, because its prompts do."""
+
+    def session_of(self, prompt: Prompt) -> str | None:
+        return f"room-of-{prompt.fresh_id}"
+
+
+def in_rooms(provider: Provider, *events: Event, fresh_id: str = "f1") -> Run:
+    return Run(
+        record(*(read(second, event) for second, event in enumerate(events, 1))),
+        provider,
+        Prompt("hi", fresh_id=fresh_id),
+    )
+
+
+def test_what_no_event_names_is_the_session_that_the_option_names():
+    assert in_rooms(Rooms(room="r7")).session_id == "r7"
+    assert in_rooms(Rooms(room="r7"), Event("message", id="m1"), Event("session", id="r8")).session_id == "r8"
+    assert in_rooms(Rooms()).session_id is None  # its default asks for a new one
+    assert in_rooms(Fixed(), Event("session", name="ended")).session_id == "room-of-f1"
+
+
+def test_the_conversation_is_over_when_the_platform_says_so_and_not_with_the_turn():
+    assert in_rooms(Rooms(), Event("session", name="ended", id="r1")).session_over
+    assert not in_rooms(Rooms(), Event("session", id="r1"), Event("end", name="ended")).session_over
+    assert not in_rooms(Rooms()).session_over
+
+
+def button(label: str, reply: str = "") -> Choice:
+    return Choice(label, Prompt(label, reply={"id": reply or label}))
+
+
+def offer(*choices: Choice) -> Event:
+    return Event("step", choices=choices)
+
+
+def test_the_buttons_are_those_of_the_latest_reply_that_had_any():
+    made = record(
+        read(1, offer(button("old"))),
+        read(2, offer(button("Yes"), button("No")), delta("?"), call=1),
+        read(3, offer(button("No"), button("Later")), call=1),
+        read(4, delta("bye"), call=2),
+    )
+    run = Run(made, Rooms(), Prompt("hi"))
+    assert run.choices == (button("Yes"), button("No"), button("Later"))
+    assert run.choice("No") == button("No")
+
+
+def test_of_two_buttons_with_one_label_the_later_one_is_pressed():
+    one = in_rooms(Rooms(), offer(button("Yes", "first"), button("No")), offer(button("Yes", "second")))
+    assert [choice.label for choice in one.choices] == ["Yes", "No", "Yes"]
+    assert one.choice("Yes") == button("Yes", "second")
+
+
+def test_a_button_that_is_not_there_is_an_error_that_names_those_that_are():
+    one = in_rooms(Rooms(), offer(button("Yes please"), button("No")))
+    with pytest.raises(UsageError, match=r"^demo offered no button 'Yes plese'\. Did you mean Yes please\?$"):
+        one.choice("Yes plese")
+    with pytest.raises(UsageError, match=r"^demo offered no button '7'\. Known: No, Yes please\.$"):
+        one.choice("7")
+    with pytest.raises(UsageError, match=r"^demo offered no button 'Yes'\.$"):
+        in_rooms(Rooms()).choice("Yes")
+    assert in_rooms(Rooms()).choices == ()
+
+
+def test_a_next_run_takes_the_session_and_every_option_that_was_said_but_what_is_said_once():
+    run = in_rooms(Rooms(mood="gruff", greeting="hello"), Event("session", id="r1"))
+    assert run.resumed() == {"room": "r1", "mood": "gruff"}
+    assert in_rooms(Rooms(room="r2", seat="window")).resumed() == {"room": "r2", "mood": "kind", "seat": "window"}
+
+
+def test_where_there_is_no_session_there_is_nothing_to_go_on_in():
+    with pytest.raises(UsageError, match=r"^the run of demo has no session to go on in: it ended \(None\) before one"):
+        in_rooms(Rooms()).resumed()
+    with pytest.raises(UsageError, match=r"^openai_chat keeps no conversation on its server: each run stands alone\.$"):
+        run(Event("session", id="s1")).resumed()
+
+
+def test_the_result_is_what_the_last_end_brought():
+    first, last = {"answers": [1]}, {"answers": [{"score": 0.5}, "é"]}
+    assert run(Event("end", data=first), delta("a"), Event("end", data=last), Event("end")).result == last
+    assert run(Event("end", name="stop"), Event("usage", data={"tokens_out": 1})).result is None
+    assert run().result is None
+
+
+def test_the_target_is_what_was_typed():
+    assert run().target == "demo"
+
+
+def test_a_blank_line_stands_between_the_texts_of_two_calls():
+    made = record(
+        read(1, delta("Hel"), delta("lo")),
+        read(2, delta("!", choice=0)),
+        read(3, delta(""), Event("message", "bubble"), call=1),
+        read(4, delta("An"), delta("other", choice=1), call=2),
+        read(5, delta("swer"), call=2),
+    )
+    found = Run(made, load("typebot")(), Prompt("hi"))
+    assert found.texts == {0: "Hello!\n\nAnswer", 1: "other"}
+    assert found.text == "Hello!\n\nAnswer"
+
+
+def test_after_a_replacement_the_next_call_still_stands_apart():
+    made = record(
+        read(1, delta("wrong")), read(2, Event("replace", "right"), delta("!")), read(3, delta("more"), call=1)
+    )
+    assert Run(made, load("typebot")(), Prompt("hi")).text == "right!\n\nmore"
+
+
+def test_a_replacement_by_a_later_call_is_the_answer_so_far():
+    made = record(read(1, delta("wrong")), read(2, Event("replace", "right"), delta("!"), call=1))
+    assert Run(made, load("typebot")(), Prompt("hi")).text == "right!"

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
 import pytest
 
 from streamnb.simulator.pace import Pace
-from streamnb.simulator.scenarios import SCENARIOS, Out, Script, known, perform, status
+from streamnb.simulator.scenarios import SCENARIOS, Limits, Out, Script, known, perform, status
 
 PACE = Pace(tokens=6, ttft=1.0)
 SCRIPT = Script(
@@ -81,3 +84,98 @@ def test_a_stray_word_is_no_scenario():
 
 def test_a_script_without_a_stamp_stamps_nothing():
     assert Script(body=()).stamp(1, b"data: x\n\n") == b""
+
+
+def limited(
+    scenario: str = "ok", *, ping: bytes = b":", body: Iterable[float] = range(1, 7), **limits: Any
+) -> list[tuple[float, bytes]]:
+    """When which bytes are sent of an answer with a write at each of these seconds."""
+    outs = [Out(float(second), (b"%g" % second,)) for second in body]
+    script = Script(body=outs, head=(b"head",), terminal=(b"end",), ping=ping, limits=Limits(**limits))
+    return [(out.at_s, b"".join(out.blocks)) for out in perform(script, PACE, scenario)]
+
+
+def test_a_platform_that_limits_nothing_sends_everything():
+    assert limited() == limited(total_s=6.0, idle_s=1.0, timed_out=(b"bye",), ping_s=1.0)
+
+
+@pytest.mark.parametrize(
+    ("total_s", "sent"),
+    [
+        (0.5, [(0.5, b"")]),
+        (2.5, [(1.0, b"head"), (1.0, b"1"), (2.0, b"2"), (2.5, b"")]),
+        (2.0, [(1.0, b"head"), (1.0, b"1"), (2.0, b"2"), (2.0, b"")]),
+    ],
+)
+def test_at_the_total_the_body_ends_without_a_word(total_s, sent):
+    assert limited(total_s=total_s, timed_out=(b"bye",)) == sent
+
+
+SILENT = (1.0, 1.5, 9.0, 9.5)
+
+
+@pytest.mark.parametrize(
+    ("limits", "sent"),
+    [
+        ({"idle_s": 4.0}, [(1.0, b"head"), (1.0, b"1"), (1.5, b"1.5"), (5.5, b"")]),
+        (
+            {"idle_s": 4.0, "timed_out": (b"time", b"out")},
+            [(1.0, b"head"), (1.0, b"1"), (1.5, b"1.5"), (5.5, b"timeout")],
+        ),
+        ({"idle_s": 0.5, "timed_out": (b"bye",)}, [(0.5, b"bye")]),
+        (
+            {"idle_s": 4.0, "timed_out": (b"bye",), "total_s": 3.0},
+            [(1.0, b"head"), (1.0, b"1"), (1.5, b"1.5"), (3.0, b"")],
+        ),
+        (
+            {"idle_s": 1.0, "timed_out": (b"bye",), "total_s": 3.0},
+            [(1.0, b"head"), (1.0, b"1"), (1.5, b"1.5"), (2.5, b"bye")],
+        ),
+    ],
+)
+def test_a_silence_that_is_too_long_ends_the_stream_with_what_the_platform_says_then(limits, sent):
+    assert limited(body=SILENT, **limits) == sent
+
+
+def test_a_silence_of_just_the_limit_is_none():
+    assert limited(body=SILENT, idle_s=7.5)[-1] == (9.5, b"end")
+
+
+def test_a_silence_brings_keep_alives_as_long_as_it_lasts():
+    assert limited(body=SILENT, ping_s=3.0) == [
+        (1.0, b"head"),
+        (1.0, b"1"),
+        (1.5, b"1.5"),
+        (4.5, b":"),
+        (7.5, b":"),
+        (9.0, b"9"),
+        (9.5, b"9.5"),
+        (9.5, b"end"),
+    ]
+
+
+def test_keep_alives_do_not_move_the_end_of_a_silence_or_of_the_stream():
+    assert limited(body=SILENT, ping_s=1.0, idle_s=3.25, timed_out=(b"bye",))[3:] == [
+        (2.5, b":"),
+        (3.5, b":"),
+        (4.5, b":"),
+        (4.75, b"bye"),
+    ]
+    assert limited(body=SILENT, ping_s=2.0, total_s=4.0)[3:] == [(3.5, b":"), (4.0, b"")]
+
+
+def test_the_wait_for_the_first_piece_is_a_silence_too():
+    assert limited(body=(1.0,), ping_s=0.4)[:3] == [(0.4, b":"), (0.8, b":"), (1.0, b"head")]
+
+
+def test_a_framing_without_keep_alives_has_none():
+    assert limited(body=SILENT, ping=b"", ping_s=1.0) == limited(body=SILENT)
+
+
+def test_a_keep_alive_carries_no_stamp():
+    script = Script(body=[Out(5.0, (b"x",))], ping=b":", limits=Limits(ping_s=2.0))
+    assert [out.stamped for out in perform(script, PACE, "ok")] == [False, False, True]
+
+
+def test_a_connection_that_drops_is_cut_by_the_clock_as_well():
+    assert limited("cut", total_s=3.5)[-2:] == [(3.0, b"3"), (3.5, b"")]

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,7 @@ from record_builder import T0_NS, S, delta, events_of, read, record
 
 from streamnb import analysis, tables
 from streamnb.events import Event, Outcome
+from streamnb.providers import Provider
 from streamnb.recording import CallRow, Record
 from streamnb.shelf import Recording
 from streamnb.tables import COLUMNS
@@ -251,3 +253,63 @@ def test_the_providers_are_a_table_with_their_flags() -> None:
     assert list(table.index) == names()
     assert "--session-id" in table.loc["typebot", "options"]
     assert table.loc["openai_chat", "key_env"] == "OPENAI_API_KEY"
+
+
+def test_the_servers_own_clock_stands_beside_ours_where_it_says_something():
+    made = record(read(1, delta("a"), Event("delta", "b", server_ms=1_700_000_000_250)), read(2, Event("ping")))
+    frame = tables.events(made)
+    assert frame["server_time"].isna().tolist() == [True, False, True]
+    assert frame["server_time"].iloc[1] == pd.Timestamp("2023-11-14T22:13:20.250Z")
+    assert str(frame["server_time"].dtype) == "datetime64[ns, UTC]"
+
+
+def test_the_moment_zero_is_a_moment():
+    made = record(read(1, Event("delta", "a", server_ms=0)))
+    assert tables.events(made)["server_time"].tolist() == [pd.Timestamp(0, tz="UTC")]
+
+
+def test_records_are_a_table_with_the_platforms_own_fields_in_the_order_they_were_seen():
+    items = [
+        Event("item", name="conversation", id="c1", data={"id": "c1", "meta": {"a": [1]}}),
+        Event("item", name="conversation", id="c2", data={"id": "c2", "extra": None, "n": 2}),
+        Event("delta", "no record", data={"no": "record"}),
+        Event("item", name="conversation", id="c3"),
+        Event("item", name="conversation", data="a bare text"),
+    ]
+    frame = tables.records(record(read(1, *items[:2]), read(2, *items[2:])))
+    assert list(frame) == ["id", "meta", "extra", "n", "value"]
+    assert frame["id"].tolist()[:2] == ["c1", "c2"]
+    assert frame["meta"].iloc[0] == {"a": [1]}
+    assert frame["value"].tolist()[2:] == ["a bare text"]
+    assert len(frame) == 3
+
+
+def test_a_list_without_records_is_an_empty_table():
+    frame = tables.records(record(read(1, Event("end"))))
+    assert frame.shape == (0, 0)
+
+
+class Limited(Provider):
+    """A provider that documents everything it can."""
+
+    name = "limited"
+    limits: ClassVar[dict[str, float]] = {"total_s": 300, "streams": 5, "idle_s": 62.5}
+    lists: ClassVar[dict[str, str]] = {"conversations": "the account's conversations", "messages": "of one of them"}
+
+
+class Silent(Provider):
+    """One that documents nothing."""
+
+    name = "silent"
+
+
+def test_a_vendors_limits_are_told_in_words():
+    assert tables.limits_of(Limited) == ["5 streams at once per key", "62.5 s of silence", "300 s a stream"]
+    assert tables.limits_of(Silent) == []
+
+
+def test_the_table_of_providers_tells_limits_and_lists_and_says_nothing_where_there_are_none():
+    table = tables.providers([Limited, Silent])
+    assert {name: str(dtype) for name, dtype in table.dtypes.items()} == COLUMNS["providers"]
+    assert table["limits"].tolist() == ["5 streams at once per key; 62.5 s of silence; 300 s a stream", pd.NA]
+    assert table["lists"].tolist() == ["conversations messages", pd.NA]

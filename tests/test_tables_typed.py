@@ -3,11 +3,13 @@ from __future__ import annotations
 import threading
 import tracemalloc
 
+import numpy as np
+import pandas as pd
 import pytest
 from record_builder import T0_NS, S, append, delta, events_of, read, record
 
 from streamnb import tables
-from streamnb.tables.typed import is_count
+from streamnb.tables.typed import is_count, wall_clock
 
 
 def test_seconds_stay_exact_after_half_a_year_of_uptime():
@@ -90,3 +92,32 @@ def test_a_count_is_a_whole_number_a_column_can_hold(value):
 @pytest.mark.parametrize("value", [None, True, False, -1, 2**63, 1.0, "1", [1]])
 def test_anything_else_is_no_count(value):
     assert not is_count(value)
+
+
+LAST_MS = (2**63 - 1) // 1_000_000
+
+
+def test_milliseconds_of_a_wall_clock_are_moments_and_what_is_negative_is_missing():
+    found = wall_clock(np.array([0, -1, 1_700_000_000_123], dtype="int64"))
+    assert str(found.dtype) == "datetime64[ns, UTC]"
+    assert found.tolist() == [
+        pd.Timestamp("1970-01-01T00:00:00Z"),
+        pd.NaT,
+        pd.Timestamp("2023-11-14T22:13:20.123Z"),
+    ]
+
+
+@pytest.mark.parametrize("ms", [-1, -(2**63), LAST_MS, LAST_MS + 1, 2**63 - 1])
+def test_a_moment_that_nanoseconds_cannot_count_is_missing(ms: int):
+    found = wall_clock(np.array([ms, 5], dtype="int64"))
+    assert found.isna().tolist() == [True, False]
+    assert found[1] == pd.Timestamp(5, unit="ms", tz="UTC")
+
+
+def test_the_last_moment_that_can_be_counted_is_kept():
+    (moment,) = wall_clock(np.array([LAST_MS - 1], dtype="int64"))
+    assert moment.value == (LAST_MS - 1) * 1_000_000
+
+
+def test_no_moments_are_an_empty_column_of_the_same_type():
+    assert str(wall_clock(np.array([], dtype="int64")).dtype) == "datetime64[ns, UTC]"
