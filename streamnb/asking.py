@@ -15,6 +15,7 @@ from streamnb.deadlines import Default, Seconds
 from streamnb.errors import UsageError
 from streamnb.events import Prompt
 from streamnb.functions import Function, declare
+from streamnb.providers._base import is_loopback
 from streamnb.results import Run, session
 
 _asked: weakref.WeakKeyDictionary[Run, Ask] = weakref.WeakKeyDictionary()
@@ -123,6 +124,10 @@ def going_on(asked: Ask) -> Ask:
     if asked.press is None and asked.after in (None, False):
         return asked
     run = asked.after if isinstance(asked.after, Run) else _latest(asked.target)
+    if run.target != asked.target:
+        raise UsageError(f"that run is one of {run.target}, and {asked.target} cannot go on in its session.")
+    if asked.press is not None and asked.prompt.strip():
+        raise UsageError("press sends the button's own text: leave the prompt out.")
     before = _asked.get(run)
     options = {**run.resumed(), **asked.options}
     reply, prompt = asked.reply, asked.prompt
@@ -131,7 +136,7 @@ def going_on(asked: Ask) -> Ask:
         reply, prompt = choice.prompt.reply, choice.prompt.text
     again = dataclasses.replace(asked, options=options, reply=reply, prompt=prompt, after=None, press=None)
     if before is None:
-        return again
+        return dataclasses.replace(again, base_url=asked.base_url or _address(run, sim=asked.sim))
     return dataclasses.replace(
         again,
         sim=asked.sim or before.sim,
@@ -143,6 +148,19 @@ def going_on(asked: Ask) -> Ask:
         pace=asked.pace or before.pace,
         allow_http=asked.allow_http or before.allow_http,
     )
+
+
+def _address(run: Run, *, sim: bool) -> str | None:
+    """Where a run that was opened from its file went: it goes on there, or nowhere."""
+    address = run.provider.base_url
+    if sim or address == type(run.provider).base_url.rstrip("/"):
+        return None
+    if is_loopback(address):
+        raise UsageError(
+            f"{run.run_id} went to a server of its own process ({address}): say where to go on (base_url=, or sim=True "
+            "for the simulator of this one)."
+        )
+    return address
 
 
 def _latest(target: str) -> Run:

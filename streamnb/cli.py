@@ -1,17 +1,21 @@
-"""The command `streamnb`: demo and simulate.
+"""The command `streamnb`: finds the command that is meant, and says how it ended in an exit code.
 
-Knows the public calls. Must not know: how they work; what it does, three lines of Python do.
+Knows the commands' names. Must not know: how they work; what they do, three lines of Python do.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from streamnb._version import __version__
+from streamnb.commands import BROKEN_PIPE, FAILED, INTERRUPTED, WRONG, providers, record, recordings, replay
+from streamnb.commands.printing import Pages, note
+from streamnb.errors import StreamnbError, UsageError
 
 PROMPT: Final = "Why do rivers meander?"
 _COLUMNS: Final = (
@@ -26,51 +30,91 @@ _COLUMNS: Final = (
     "tokens_out",
     "token_source",
 )
+_PAGE: Final = """\
+Watch, record and time streaming chat APIs. In a notebook: %load_ext streamnb,
+then %%chatstream. Here:
+"""
+_EXAMPLES: Final = """\
+examples:
+  streamnb demo                                        no key, no network
+  streamnb record demo -- "Why do rivers meander?"     keep it in a file
+  git diff | streamnb record openai_chat --model M     the prompt from a pipe
+  streamnb recordings list -n 10                       what was kept
+  streamnb replay 3f9a1c                               once more, at its pace
+  streamnb providers                                   the APIs and their keys
+
+`streamnb COMMAND --help` tells the rest.
+"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
-    if arguments[:1] == ["simulate"]:  # its options are its own: a process that outlives nothing, launched by name
-        return _simulate(arguments[1:])
-    parsed = _parser().parse_args(arguments)
-    if parsed.command == "demo":
-        return _demo(parsed.prompt)
-    _parser().print_help()
-    return 2
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        try:
+            return _command(words)
+        finally:
+            sys.stdout.flush()  # here, where somebody hears of a broken pipe
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        _hush()
+        return BROKEN_PIPE
+    except StreamnbError as error:
+        note(f"streamnb {words[0]}: {error}")
+        return WRONG if isinstance(error, UsageError) else FAILED
+
+
+def _command(words: list[str]) -> int:
+    if words and words[0] in _FREE:
+        return _FREE[words[0]](words[1:])
+    parser = _parser()
+    if not words:
+        parser.print_help()
+        return WRONG
+    found = parser.parse_args(words)
+    return int(found.run(found))
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="streamnb",
-        description="Watch, record and time streaming chat APIs. In a notebook: %load_ext streamnb, then %%chatstream.",
-    )
+    parser = argparse.ArgumentParser(prog="streamnb", description=_PAGE, epilog=_EXAMPLES, formatter_class=Pages)
     parser.add_argument("--version", action="version", version=f"streamnb {__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
-    demo = commands.add_parser("demo", help="stream an answer from the built-in simulator and show where the time went")
-    demo.add_argument("prompt", nargs="?", default=PROMPT)
-    commands.add_parser(
-        "simulate", help="run the simulator: a real server on loopback that speaks the APIs", add_help=False
-    )
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, title="commands")
+    about = "stream an answer from the built-in simulator, show where the time went"
+    demo = commands.add_parser("demo", help=about, description=f"{about.capitalize()}.", formatter_class=Pages)
+    demo.add_argument("prompt", nargs="?", default=PROMPT, help="what to ask it")
+    demo.set_defaults(run=lambda found: _demo(found.prompt))
+    commands.add_parser("record", help=record.ABOUT, add_help=False)
+    replay.add(commands)
+    recordings.add(commands)
+    providers.add(commands)
+    about = "run the simulator: a real server on loopback that speaks the APIs"
+    commands.add_parser("simulate", help=about, add_help=False)
     return parser
 
 
-def _simulate(arguments: list[str]) -> int:
+def _simulate(words: Sequence[str]) -> int:
     try:
-        return subprocess.call([sys.executable, "-m", "streamnb.simulator", *arguments])  # noqa: S603  # our own module
+        return subprocess.call([sys.executable, "-m", "streamnb.simulator", *words])  # noqa: S603  # our own module
     except KeyboardInterrupt:
-        return 130
+        return INTERRUPTED
 
 
 def _demo(prompt: str) -> int:
     from streamnb import client
-    from streamnb.errors import StreamnbError
 
-    try:
-        run = client.stream("demo", prompt, display="plain", record=False)
-    except StreamnbError as error:
-        print(f"streamnb demo: {error}", file=sys.stderr)
-        return 1
+    run = client.stream("demo", prompt, display="plain", record=False)
     print()
     print(run.summary.loc[:, list(_COLUMNS)].T.to_string(header=False))
-    return 0 if run.ok else 1
+    return 0 if run.ok else FAILED
+
+
+def _hush() -> None:
+    """Send what is still in the buffer nowhere: the interpreter writes it when it leaves, and would complain."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
+
+
+_FREE: Final[Mapping[str, Callable[[Sequence[str]], int]]] = {"record": record.record, "simulate": _simulate}
+"""Commands that read their words themselves: their options are not the command line's."""

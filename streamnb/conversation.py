@@ -305,4 +305,9 @@ class Conversation:
         else:
             if self.n_calls >= self._max_calls:
                 name, most = self.provider.name, self._max_calls
-                self._finish(Outcome.LIMIT, f"{name}: {most} calls in one run; the flow goes round in circles.")
+                why = (
+                    "the flow goes round in circles"
+                    if most == MAX_CALLS
+                    else "what came is kept; ask for fewer with take"
+                )
+                self._finish(Outcome.LIMIT, f"{name}: {most} calls in one run; {why}.")

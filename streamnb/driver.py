@@ -88,6 +88,7 @@ class Driver:
         self._scrubber = Scrubber(self._keys.used)
         self._answers = Answers(target.provider, functions or {}, self._post, self._note)
         self._intake: Intake | None = None
+        self._whole: tuple[Ending, int] | None = None
         self._watch: Watchdog | None = None
         self._stopped: Outcome | None = None
         self._task: asyncio.Task[Any] | None = None
@@ -172,6 +173,7 @@ class Driver:
         async with exchange(self._transport, request, self.deadlines.connect_s, on_t0) as live:
             self._record.reply(reply_line(n, live, self._keys.used))
             self.conversation.begin(self._shown(live.head))
+            self._whole = None
             reading = self.conversation.reading
             headers_ns = live.timings.headers_ns or self._clock.monotonic_ns()
             intake = Intake(n, reading, self._record, self._scrubber, headers_ns=headers_ns, tell=self._arrived)
@@ -184,9 +186,10 @@ class Driver:
                     self._answers.hear(event)
                 if reading.failed and reading.n_bytes > ERROR_BODY_BYTES:
                     break  # an error's body says no more than that (SAFETY R7)
-            ended_ns = self._clock.monotonic_ns()
+            self._whole = Ending(None, live.framing), self._clock.monotonic_ns()
+            self._watching.arm(None, Outcome.TIMEOUT_TOTAL)
             await self._answers.settle(STRAGGLERS_S)
-            self._finish(n, Ending(None, live.framing), ended_ns)
+            self._finish(n, *self._whole)
 
     def _held_back(self, call: Call, reads: AsyncIterator[Read]) -> AsyncIterator[Read]:
         """The reads of a call; where its reply brings credentials, after these were learnt."""
@@ -247,6 +250,9 @@ class Driver:
         detail = self._redact(detail)
         if self.conversation.replying:
             framing = self._record.calls[n].framing
+            if self._whole is not None:  # the body had ended before: what comes to its side calls changes nothing
+                self._finish(n, *self._whole)
+                return
             self._finish(n, Ending(outcome, framing, detail), self._clock.monotonic_ns())  # type: ignore[arg-type]  # it came from an Exchange
             return
         if len(self._record.calls) > n:

@@ -6,8 +6,11 @@ Knows signatures and threads. Must not know: any API, HTTP, IPython.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import functools
 import inspect
 import json
+import threading
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -44,7 +47,7 @@ def declare(name: str, function: Function) -> Tool:
     try:
         signature = inspect.signature(function)
     except (TypeError, ValueError):  # some built-ins tell nothing
-        return Tool(name, inspect.getdoc(function) or "", {"type": "object", "properties": {}})
+        return Tool(name, _doc(function), {"type": "object", "properties": {}})
     hints = _hints(function)
     properties: dict[str, Any] = {}
     required = []
@@ -57,7 +60,11 @@ def declare(name: str, function: Function) -> Tool:
         if parameter.default is parameter.empty:
             required.append(parameter.name)
     schema = {"type": "object", "properties": properties, "required": required}
-    return Tool(name, inspect.getdoc(function) or "", schema)
+    return Tool(name, _doc(function), schema)
+
+
+def _doc(function: Function) -> str:
+    return inspect.getdoc(function.func if isinstance(function, functools.partial) else function) or ""
 
 
 def _hints(function: Function) -> dict[str, Any]:
@@ -76,6 +83,8 @@ def _schema(hint: Any) -> dict[str, Any]:
         alike = all(type(value) is type(values[0]) for value in values)
         return {"enum": values, **(_schema(type(values[0])) if alike else {})}
     kind = _TYPES.get(origin) if isinstance(origin, type) else None
+    if kind == "array":
+        return {"type": kind, "items": _schema(next(iter(typing.get_args(hint)), None))}  # some APIs insist on items
     return {} if kind is None else {"type": kind}
 
 
@@ -89,7 +98,21 @@ async def call(function: Function, arguments: Any) -> Any:
     Returns:
         What it returned, if that is JSON, else the exception: it raised, or its result is none.
     """
-    return await asyncio.to_thread(_run, function, arguments)
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[Any] = loop.create_future()
+
+    def deliver(value: Any) -> None:
+        if not done.done():  # the run was stopped meanwhile
+            done.set_result(value)
+
+    def work() -> None:
+        value = _run(function, arguments)
+        with contextlib.suppress(RuntimeError):  # the loop ended meanwhile, and nobody waits
+            loop.call_soon_threadsafe(deliver, value)
+
+    # A daemon: a function that never returns must not keep the process from ending.
+    threading.Thread(target=work, name="streamnb tool", daemon=True).start()
+    return await done
 
 
 def _run(function: Function, arguments: Any) -> Any:
@@ -105,7 +128,7 @@ def _run(function: Function, arguments: Any) -> Any:
 
 def _json(value: Any) -> Any:
     try:
-        json.dumps(value)
+        json.dumps(value, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
         return TypeError(f"it returned something that is no JSON ({error})")
     return value

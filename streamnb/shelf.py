@@ -128,4 +128,5 @@ def frames(record: Record, provider: Provider) -> list[tuple[int, Frame]]:
                 found += ((seq, frame) for frame in reading.frames)
             reading.close()
             found += ((mine[-1] if mine else -1, frame) for frame in reading.frames)
+    found.sort(key=lambda pair: pair[0])  # in the order of arrival, also where a side call came between
     return found

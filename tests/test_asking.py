@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import uuid
 from typing import Any
 
 import pytest
-from record_builder import read, record
+from record_builder import Read, read, record
 
 import streamnb
 from streamnb.asking import Ask, ask, going_on, keep, prompt_of
@@ -14,6 +15,7 @@ from streamnb.deadlines import Default
 from streamnb.errors import UsageError
 from streamnb.events import Choice, Event, Prompt, Tool
 from streamnb.providers import load
+from streamnb.recording import Record
 from streamnb.results import Run, remember
 
 PACE = {"tokens": 3, "ttft": 0, "gap": 0}
@@ -30,6 +32,12 @@ def chosen() -> Run:
     run = stream("Hi", typebot="choice")
     assert (run.outcome, [choice.label for choice in run.choices]) == ("complete", BUTTONS)
     return run
+
+
+def of_typebot(*reads: Read) -> Record:
+    made = record(*reads)
+    made.info = dataclasses.replace(made.info, target="typebot")
+    return made
 
 
 def asked_of(run: Run) -> list[str]:
@@ -137,7 +145,7 @@ def test_a_button_without_a_run_is_one_of_the_latest():
 def test_the_words_of_a_button_come_from_the_latest_event_that_offers_it():
     old, new = ({"type": "text", "text": "Yes", "metadata": {"replyId": ident}} for ident in ("old", "new"))
     offers = [Event("step", choices=(Choice("Yes", Prompt("Yes", reply=one)),)) for one in (old, new)]
-    made = record(read(1, Event("session", id="s1"), offers[0]), read(2, offers[1]))
+    made = of_typebot(read(1, Event("session", id="s1"), offers[0]), read(2, offers[1]))
     run = Run(made, load("typebot")(), Prompt("Hi"))
     assert going_on(Ask("typebot", press="Yes", after=run)).reply == new
 
@@ -185,7 +193,7 @@ OTHER = {
 
 def earlier(**said: Any) -> Run:
     """A run in session `s1` that was asked with these words."""
-    run = Run(record(), load("typebot")(session_id="s1"), Prompt("Hi"))
+    run = Run(of_typebot(), load("typebot")(session_id="s1"), Prompt("Hi"))
     keep(run, Ask("typebot", "Hi", timeout=5, scenario="stall", params={"a": 1}, cell_id="c", **said))
     return run
 
@@ -210,12 +218,31 @@ def test_what_concerns_one_run_only_does_not_come_along():
     assert (asked.timeout, asked.scenario, asked.params, asked.cell_id) == (Default.CLOCK, None, {}, None)
 
 
-def test_a_run_opened_from_its_file_can_be_gone_on_from_but_says_not_how_it_was_asked():
+def test_a_run_opened_from_its_file_goes_on_where_it_went():
     run = streamnb.stream("typebot", "Hi", sim=True, pace=PACE)
     opened = streamnb.open(run.path)
-    asked = going_on(Ask("typebot", "more", after=opened))
-    assert (asked.sim, asked.options["session_id"]) == (False, run.session_id)
-    assert stream("more", after=opened).session_id == run.session_id
+    with pytest.raises(UsageError, match="went to a server of its own process"):
+        going_on(Ask("typebot", "more", after=opened))
+    asked = going_on(Ask("typebot", "more", after=opened, sim=True))
+    assert (asked.base_url, asked.options["session_id"]) == (None, run.session_id)
+    there = going_on(Ask("typebot", "more", after=opened, base_url="https://bot.example.org"))
+    assert there.base_url == "https://bot.example.org"
+    hosted = Run(opened.recorded, load("typebot")("https://bot.example.org"), opened.prompt)
+    assert going_on(Ask("typebot", "more", after=hosted)).base_url == "https://bot.example.org"
+    cloud = Run(opened.recorded, load("typebot")(), opened.prompt)
+    assert going_on(Ask("typebot", "more", after=cloud)).base_url is None
+
+
+def test_a_run_of_another_target_cannot_be_gone_on_from():
+    run = streamnb.stream("typebot", "Hi", sim=True, pace=PACE, record=False)
+    with pytest.raises(UsageError, match="that run is one of typebot, and oliver cannot go on in its session"):
+        streamnb.stream("oliver", "more", after=run, sim=True, record=False)
+
+
+def test_a_button_has_words_of_its_own():
+    run = streamnb.stream("typebot", "Hi", sim=True, typebot="choice", pace=PACE, record=False)
+    with pytest.raises(UsageError, match="press sends the button's own text: leave the prompt out"):
+        streamnb.stream("typebot", "words of mine", after=run, press="Ask again", record=False)
 
 
 # -- what cannot be -----------------------------------------------------------------------------------------------

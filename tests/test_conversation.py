@@ -421,7 +421,7 @@ def test_a_list_has_a_thousand_pages_at_most():
         assert conversation.call.path == "/circles"
         page(conversation, b'{"next":"again"}\n')
     assert (conversation.n_calls, conversation.outcome) == (MAX_PAGES, Outcome.LIMIT) == (1000, Outcome.LIMIT)
-    assert conversation.error == "test_conversation: 1000 calls in one run; the flow goes round in circles."
+    assert conversation.error == "test_conversation: 1000 calls in one run; what came is kept; ask for fewer with take."
 
 
 def test_a_provider_without_lists_says_so():

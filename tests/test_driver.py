@@ -645,3 +645,28 @@ async def test_a_later_run_carries_the_credential_of_a_session_and_only_to_its_h
         assert elsewhere.accepted == 0
     assert second.events.text == ["*" * len(SESSION_KEY), "over"]
     assert SESSION_KEY.encode() not in (tmp_path / "second.jsonl").read_bytes()
+
+
+@pytest.mark.parametrize("stop", [False, True])
+async def test_a_body_that_was_whole_stays_whole_while_a_side_calls_reply_comes_in(stop: bool, record: Record):
+    async def slow(wire: Wire) -> None:
+        if b"POST /tell" in wire.request:
+            wire.server.tell(b"asked")
+            await asyncio.sleep(0.5)
+            await wire.reply(b'{"ok": true}')
+            return
+        await ask_and_go_on(wire)
+
+    impatient = Deadlines(connect_s=5, first_s=5, idle_s=0.1)
+    with serving(slow) as server:
+        made = Driver(
+            Target("asking", Asking(server.origin), None, "m", None), Prompt("hi"), impatient, time,
+            functions={"add": lambda a, b: a + b},
+        )  # fmt: skip
+        task = asyncio.create_task(run(made, record))
+        if stop:
+            await until(lambda: "end" in record.events.kind)
+            made.stop()
+        await task
+    assert (record.outcome, record.error) == (Outcome.COMPLETE, None)
+    assert stop or record.calls[1].status == 200

@@ -52,9 +52,9 @@ def test_only_annotations_that_json_has_a_type_for_become_types():
 
     assert properties(function) == {
         "a": {"type": "number"},
-        "b": {"type": "array"},
+        "b": {"type": "array", "items": {"type": "integer"}},
         "c": {"type": "object"},
-        "d": {"type": "array"},
+        "d": {"type": "array", "items": {"type": "integer"}},
         "e": {},
         "f": {"type": "integer"},
         "g": {},
@@ -76,7 +76,8 @@ def test_one_of_some_words_is_those_words_with_their_type_if_they_have_one_in_co
 def test_a_value_that_may_be_none_has_the_other_type_and_one_of_several_has_none():
     def function(a: str | None, b: Optional[int] = None, c: int | str = 0, d: list[str] | None = None): ...  # noqa: UP045
 
-    assert properties(function) == {"a": {"type": "string"}, "b": {"type": "integer"}, "c": {}, "d": {"type": "array"}}
+    words = {"type": "array", "items": {"type": "string"}}  # some APIs insist on items
+    assert properties(function) == {"a": {"type": "string"}, "b": {"type": "integer"}, "c": {}, "d": words}
 
 
 def test_a_function_without_a_docstring_has_an_empty_description_and_none_without_parameters_no_properties():
@@ -251,3 +252,15 @@ async def test_a_function_that_fails_when_nobody_waits_any_more_is_not_talked_ab
     gc.collect()  # a task says so when it goes
     await settled()
     assert caplog.records == []
+
+
+def test_a_partial_is_described_by_the_function_it_calls():
+    def add(a: int, b: int) -> int:
+        """Adds."""
+        return a + b
+
+    assert declare("add", functools.partial(add, 1)).description == "Adds."
+
+
+async def test_a_number_that_json_has_not_is_no_result():
+    assert isinstance(await call(lambda: float("nan"), {}), TypeError)

@@ -332,3 +332,9 @@ def test_the_transcripts_hold_every_ending_and_every_code():
     said = " ".join(ends["error_in_stream"])
     assert all(f"({code})" in said for code in ("stream_timeout", "processing_error", "connection_closed"))
     assert sum("max_duration" in error for error in ends["truncated"]) == 1
+
+
+@pytest.mark.parametrize("most", [0, -1])
+def test_a_limit_that_lets_no_stream_through_is_refused(most: int):
+    with pytest.raises(UsageError, match=f"oliver: max_streams wants a number from 1, not {most}"):
+        load("oliver")(max_streams=most)

@@ -313,3 +313,15 @@ def test_the_table_of_providers_tells_limits_and_lists_and_says_nothing_where_th
     assert {name: str(dtype) for name, dtype in table.dtypes.items()} == COLUMNS["providers"]
     assert table["limits"].tolist() == ["5 streams at once per key; 62.5 s of silence; 300 s a stream", pd.NA]
     assert table["lists"].tolist() == ["conversations messages", pd.NA]
+
+
+def test_a_column_of_records_loses_no_digit_beside_a_missing_value():
+    rows = [{"n": 2**60 + 1, "ok": True, "x": 1.5, "s": "a", "o": {"k": [1]}}, {"more": 2**70}]
+    frame = tables.records(record(read(1, *(Event("item", data=row) for row in rows))))
+    assert frame.loc[0, "n"] == 2**60 + 1
+    assert frame["n"].isna().tolist() == [False, True]
+    assert [str(frame[name].dtype) for name in ("n", "ok", "x", "s", "o", "more")] == [
+        *("Int64", "boolean", "float64", "string", "object", "object")
+    ]
+    assert frame.loc[1, "more"] == 2**70
+    assert frame.loc[0, "o"] == {"k": [1]}

@@ -206,6 +206,9 @@ class Provider:
         for name in sorted(options.keys() - known.keys()):
             raise UsageError(f"{self.name} has no option {name!r}.{did_you_mean(name, known)}")
         values = {option.name: _fit(self.name, option, options.get(option.name)) for option in self.options}
+        most = values.get("max_streams")
+        if most is not None and most < 1:
+            raise UsageError(f"{self.name}: max_streams wants a number from 1, not {most}.")
         self._set("values", MappingProxyType(values))
         self._set("base_url", (base_url or self.base_url).rstrip("/"))
         self._set("key_env", key_env or self.key_env)

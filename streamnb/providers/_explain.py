@@ -90,7 +90,8 @@ def plain(provider: Provider, outcome: Outcome, ending: Ending, *, ended: bool =
     if ended and outcome is Outcome.TRUNCATED:
         return f"{provider.name}: {_INCOMPLETE}"
     said = f"{provider.name}: {_line(ending.detail) or _DETAILS.get(outcome, outcome.value)}"
-    more = (_limit(provider, outcome, ending), provider.hints.get(outcome.value))
+    hint = provider.hints.get(outcome.value, "").replace("{wait}", "").replace("{key}", str(provider.key_env))
+    more = (_limit(provider, outcome, ending), hint)
     return " ".join(part for part in (said, *more) if part)
 
 
@@ -133,8 +134,9 @@ def _hint(status: int, headers: Mapping[str, str], key: str | None) -> str:
 
 def _key(call: Call) -> str | None:
     """What the key's variable is called, None when the call carries no key."""
-    carried = [value.env for value in (*call.headers.values(), *call.query.values()) if isinstance(value, Secret)]
-    return carried[0] if carried else None
+    carried = (value for value in (*call.headers.values(), *call.query.values()) if isinstance(value, Secret))
+    named = [secret.env for secret in carried if not secret.scope]  # what a reply brought is in no variable
+    return named[0] if named else None
 
 
 def _wait(retry_after: str) -> str:

@@ -13,7 +13,18 @@ import numpy as np
 import pandas as pd
 
 from streamnb.tables.columns import COLUMNS, DOC, columns_markdown
-from streamnb.tables.typed import MISSING, build, is_count, moment, nullable, seconds, since, snapshot, wall_clock
+from streamnb.tables.typed import (
+    MISSING,
+    build,
+    inferred,
+    is_count,
+    moment,
+    nullable,
+    seconds,
+    since,
+    snapshot,
+    wall_clock,
+)
 
 if TYPE_CHECKING:
     from streamnb.providers import Provider
@@ -185,7 +196,9 @@ def records(record: Record) -> pd.DataFrame:
     """
     events = record.events
     found = [json.loads(data) for kind, data in zip(events.kind, events.data, strict=False) if kind == "item" and data]
-    return pd.DataFrame([one if isinstance(one, dict) else {"value": one} for one in found])
+    rows = [one if isinstance(one, dict) else {"value": one} for one in found]
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    return pd.DataFrame({name: inferred([row.get(name) for row in rows]) for name in names}, index=range(len(rows)))
 
 
 def runs(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:

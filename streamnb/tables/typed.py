@@ -84,3 +84,15 @@ def wall_clock(ms: Ints) -> pd.DatetimeIndex:
 
 _LAST_MS: Final = (2**63 - 1) // 1_000_000
 _NAT: Final = np.iinfo("int64").min
+
+
+def inferred(values: list[Any]) -> Any:
+    """A column of JSON values in the dtype that loses nothing: whole numbers stay whole beside missing ones."""
+    kinds = {type(value) for value in values if value is not None}
+    if kinds == {int} and all(value is None or -(2**63) <= value < 2**63 for value in values):
+        return pd.array(values, dtype="Int64")
+    if kinds == {bool}:
+        return pd.array(values, dtype="boolean")
+    if kinds == {float}:
+        return pd.array(values, dtype="float64")
+    return pd.Series(values, dtype=pd.StringDtype("python") if kinds == {str} else object)

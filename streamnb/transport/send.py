@@ -103,9 +103,9 @@ def _resolve(fields: Any, keys: Keyring, into: dict[str, str]) -> bool:
 
 def _json(provider: Provider, body: Any) -> bytes:
     try:
-        return json.dumps(body, ensure_ascii=False).encode()
+        return json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
     except UnicodeEncodeError:  # a lone surrogate in the prompt: only its escape can be sent
-        return json.dumps(body).encode()
+        return json.dumps(body, allow_nan=False).encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise UsageError(f"{provider.name}: the request's body is no JSON ({error}); look at the parameters.") from None
 
