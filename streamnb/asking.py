@@ -15,7 +15,7 @@ from streamnb.deadlines import Default, Seconds
 from streamnb.errors import UsageError
 from streamnb.events import Prompt
 from streamnb.functions import Function, declare
-from streamnb.providers._base import is_loopback
+from streamnb.redaction import redact_url
 from streamnb.results import Run, session
 
 _asked: weakref.WeakKeyDictionary[Run, Ask] = weakref.WeakKeyDictionary()
@@ -42,6 +42,7 @@ class Ask:
         display: auto, panel, static, plain or none.
         allow_http: send a key over plain http to another host.
         raises: the caller raises what went wrong, so a terminal view need not say it as well.
+        notice: say once per session where runs are recorded.
         reply: a platform's own request to send verbatim (the `prompt.reply` of a `Choice`).
         after: a run, or True for the latest one of this target: go on in its session, with its options.
         press: the label of a button that run offered (`run.choices`): press it.
@@ -68,6 +69,7 @@ class Ask:
     display: str = "none"
     allow_http: bool = False
     raises: bool = False
+    notice: bool = True
     reply: Any = None
     after: Run | bool | None = None
     press: str | None = None
@@ -136,7 +138,9 @@ def going_on(asked: Ask) -> Ask:
         reply, prompt = choice.prompt.reply, choice.prompt.text
     again = dataclasses.replace(asked, options=options, reply=reply, prompt=prompt, after=None, press=None)
     if before is None:
-        return dataclasses.replace(again, base_url=asked.base_url or _address(run, sim=asked.sim))
+        if not (asked.sim or asked.base_url):
+            _refuse_other_hosts(run)
+        return again
     return dataclasses.replace(
         again,
         sim=asked.sim or before.sim,
@@ -150,17 +154,18 @@ def going_on(asked: Ask) -> Ask:
     )
 
 
-def _address(run: Run, *, sim: bool) -> str | None:
-    """Where a run that was opened from its file went: it goes on there, or nowhere."""
+def _refuse_other_hosts(run: Run) -> None:
+    """A file never says where a key is sent (SAFETY S22): only the provider's own host goes without saying.
+
+    Raises:
+        UsageError: the run went elsewhere.
+    """
     address = run.provider.base_url
-    if sim or address == type(run.provider).base_url.rstrip("/"):
-        return None
-    if is_loopback(address):
+    if address != type(run.provider).base_url.rstrip("/"):
         raise UsageError(
-            f"{run.run_id} went to a server of its own process ({address}): say where to go on (base_url=, or sim=True "
-            "for the simulator of this one)."
+            f"{run.run_id} was opened from a file and went to {redact_url(address)}: say where to go on, with "
+            "base_url= (--base-url), or sim=True (--sim) for the simulator."
         )
-    return address
 
 
 def _latest(target: str) -> Run:

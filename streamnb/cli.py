@@ -33,6 +33,13 @@ _COLUMNS: Final = (
 _PAGE: Final = """\
 Watch, record and time streaming chat APIs. In a notebook: %load_ext streamnb,
 then %%chatstream. Here:
+
+  demo         stream an answer of the built-in simulator, with its figures
+  record       stream an answer of any target, and keep the run in a file
+  replay       stream a recording again, at its own pace; nothing is sent
+  recordings   list, show, remove and export what was recorded
+  providers    the APIs it speaks: their keys, limits and options
+  simulate     run the simulator: a real server on loopback that speaks the APIs
 """
 _EXAMPLES: Final = """\
 examples:
@@ -61,8 +68,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         _hush()
         return BROKEN_PIPE
     except StreamnbError as error:
-        note(f"streamnb {words[0]}: {error}")
+        note(f"{_called(words)}: {error}")
         return WRONG if isinstance(error, UsageError) else FAILED
+    except OSError as error:
+        note(f"{_called(words)}: {error}")
+        _hush()
+        return FAILED
+
+
+def _called(words: Sequence[str]) -> str:
+    return " ".join(("streamnb", *words[:1]))
 
 
 def _command(words: list[str]) -> int:
@@ -77,19 +92,19 @@ def _command(words: list[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="streamnb", description=_PAGE, epilog=_EXAMPLES, formatter_class=Pages)
+    parser = argparse.ArgumentParser(
+        prog="streamnb", usage="%(prog)s COMMAND ...", description=_PAGE, epilog=_EXAMPLES, formatter_class=Pages
+    )
     parser.add_argument("--version", action="version", version=f"streamnb {__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, title="commands")
-    about = "stream an answer from the built-in simulator, show where the time went"
-    demo = commands.add_parser("demo", help=about, description=f"{about.capitalize()}.", formatter_class=Pages)
+    commands = parser.add_subparsers(prog="streamnb", metavar="COMMAND", required=True, help=argparse.SUPPRESS)
+    page = "Stream an answer of the built-in simulator, and show where the time went."
+    demo = commands.add_parser("demo", description=page, formatter_class=Pages)
     demo.add_argument("prompt", nargs="?", default=PROMPT, help="what to ask it")
     demo.set_defaults(run=lambda found: _demo(found.prompt))
-    commands.add_parser("record", help=record.ABOUT, add_help=False)
-    replay.add(commands)
-    recordings.add(commands)
-    providers.add(commands)
-    about = "run the simulator: a real server on loopback that speaks the APIs"
-    commands.add_parser("simulate", help=about, add_help=False)
+    for free in _FREE:  # named, for the message about a command that does not exist
+        commands.add_parser(free, add_help=False)
+    for command in (replay, recordings, providers):
+        command.add(commands)
     return parser
 
 
@@ -110,10 +125,13 @@ def _demo(prompt: str) -> int:
 
 
 def _hush() -> None:
-    """Send what is still in the buffer nowhere: the interpreter writes it when it leaves, and would complain."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
-    os.close(nowhere)
+    """What cannot be written goes nowhere: the interpreter would try again when it leaves, and complain."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
 
 
 _FREE: Final[Mapping[str, Callable[[Sequence[str]], int]]] = {"record": record.record, "simulate": _simulate}

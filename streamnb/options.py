@@ -96,7 +96,7 @@ def parse_replay(line: str) -> tuple[str, dict[str, Any]]:
     """
     parser = _Parser(prog="%chatstream replay", add_help=False, allow_abbrev=False, usage=argparse.SUPPRESS)
     parser.add_argument("source", metavar="FILE")
-    parser.add_argument("--speed", type=_speed, default=1.0)
+    parser.add_argument("--speed", type=speed, default=1.0)
     parser.add_argument("--display", choices=MODES)
     parser.add_argument("-o", "--output", type=_name)
     found, unknown = parser.parse_known_args(_split(line)[1:])
@@ -194,7 +194,8 @@ def _seconds(text: str) -> float:
     return value
 
 
-def _speed(text: str) -> float:
+def speed(text: str) -> float:
+    """How fast to replay: a number above 0, or `max`. For argparse."""
     try:
         value = float("inf" if text == "max" else text)
     except ValueError:

@@ -81,7 +81,7 @@ class Session:
     def start(self) -> portal.Task[None]:
         """Open the view here and the run on the loop thread."""
         remember(self.run)
-        self.view.open(self.run.header(_notice(self.run.path)), self.stop)
+        self.view.open(self.run.header(_notice(self.run.path) if self.asked.notice else ""), self.stop)
         self.task = portal.spawn(self._drive())
         return self.task
 
@@ -109,8 +109,9 @@ class Session:
         """Show the final state."""
         if self.asked.display != "none":
             final = self.run.final()
-            twice = self.asked.raises and isinstance(self.view, PlainView)
-            self.view.close(dataclasses.replace(final, error=None) if twice else final)
+            if self.asked.raises and isinstance(self.view, PlainView):
+                self.view.leave_errors_to_the_caller()
+            self.view.close(final)
         return self.run
 
     def wait(self) -> Run:

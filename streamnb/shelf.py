@@ -50,7 +50,7 @@ def listing(directory: Path) -> list[Recording]:
             found.append(_glance(path))
         except (OSError, TranscriptError):
             continue
-    return found
+    return sorted(found, key=lambda one: (one.started_ns, one.run_id))
 
 
 def _glance(path: Path) -> Recording:

@@ -218,17 +218,18 @@ def test_what_concerns_one_run_only_does_not_come_along():
     assert (asked.timeout, asked.scenario, asked.params, asked.cell_id) == (Default.CLOCK, None, {}, None)
 
 
-def test_a_run_opened_from_its_file_goes_on_where_it_went():
+def test_a_run_opened_from_its_file_goes_on_where_it_is_told_to_or_at_the_vendors():
     run = streamnb.stream("typebot", "Hi", sim=True, pace=PACE)
     opened = streamnb.open(run.path)
-    with pytest.raises(UsageError, match="went to a server of its own process"):
+    with pytest.raises(UsageError, match=r"was opened from a file and went to http://127\.0\.0\.1"):
         going_on(Ask("typebot", "more", after=opened))
     asked = going_on(Ask("typebot", "more", after=opened, sim=True))
     assert (asked.base_url, asked.options["session_id"]) == (None, run.session_id)
     there = going_on(Ask("typebot", "more", after=opened, base_url="https://bot.example.org"))
     assert there.base_url == "https://bot.example.org"
-    hosted = Run(opened.recorded, load("typebot")("https://bot.example.org"), opened.prompt)
-    assert going_on(Ask("typebot", "more", after=hosted)).base_url == "https://bot.example.org"
+    hosted = Run(opened.recorded, load("typebot")("https://evil.example.org"), opened.prompt)
+    with pytest.raises(UsageError, match=r"went to https://evil\.example\.org: say where to go on"):
+        going_on(Ask("typebot", "more", after=hosted))
     cloud = Run(opened.recorded, load("typebot")(), opened.prompt)
     assert going_on(Ask("typebot", "more", after=cloud)).base_url is None
 

@@ -156,3 +156,15 @@ def test_the_texts_of_two_calls_are_a_line_apart():
         view.paint(0)
     view.close(final("Hello!\n\nBecause."))
     assert stream.getvalue().startswith("Hello!\n\nBecause.\n")
+
+
+@pytest.mark.parametrize(("outcome", "said"), [(Outcome.HTTP_ERROR, False), (Outcome.COMPLETE, True)])
+def test_what_the_caller_raises_is_not_said_as_well_but_a_warning_is(outcome: Outcome, said: bool):
+    view = PlainView(stream := io.StringIO())
+    view.leave_errors_to_the_caller()
+    view.open(HEADER, lambda: None)
+    view.arrive(arrival(Event("error", "too many requests")))
+    view.paint(0)
+    view.close(final(outcome=outcome, error="slow down"))
+    assert ("slow down" in stream.getvalue()) is said
+    assert ("too many requests" in stream.getvalue()) is said

@@ -37,7 +37,7 @@ def _targets() -> str:
         cls = load(name)
         key = f"`{cls.key_env}`" if cls.key_env else "none"
         wanted = f"{key} ({cls.key_note})" if cls.key_note else key
-        limits, lists = "; ".join(tables.limits_of(cls)), ", ".join(f"`{kind}`" for kind in cls.lists)
+        limits, lists = "; ".join(cls.limits_in_words()), ", ".join(f"`{kind}`" for kind in cls.lists)
         lines.append(f"| `{name}` | [{cls.title}]({cls.doc_url}) | {wanted} | {limits} | {lists} |")
     return "\n".join(lines) + "\n"
 

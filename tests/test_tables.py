@@ -304,8 +304,8 @@ class Silent(Provider):
 
 
 def test_a_vendors_limits_are_told_in_words():
-    assert tables.limits_of(Limited) == ["5 streams at once per key", "62.5 s of silence", "300 s a stream"]
-    assert tables.limits_of(Silent) == []
+    assert Limited.limits_in_words() == ["5 streams at once per key", "62.5 s of silence", "300 s a stream"]
+    assert Silent.limits_in_words() == []
 
 
 def test_the_table_of_providers_tells_limits_and_lists_and_says_nothing_where_there_are_none():

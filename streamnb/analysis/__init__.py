@@ -5,10 +5,22 @@ Knows the declared tables and these formulas. Must not know: records, providers,
 
 from __future__ import annotations
 
+from streamnb.analysis.compare import compare
 from streamnb.analysis.pauses import gaps, stalls
 from streamnb.analysis.timing import CONVENTIONS, latency, latency_row
+from streamnb.analysis.tokens import token_totals, tokens
 
-__all__ = ["CONVENTIONS", "FORMULAS", "gaps", "latency", "latency_row", "stalls"]
+__all__ = [
+    "CONVENTIONS",
+    "FORMULAS",
+    "compare",
+    "gaps",
+    "latency",
+    "latency_row",
+    "stalls",
+    "token_totals",
+    "tokens",
+]
 
 FORMULAS = {
     "ttft_s": "t_s of the first non-empty delta or reasoning event",
@@ -22,5 +34,12 @@ FORMULAS = {
     "tpot_s": "(e2e_s - ttft_s) / (tokens_out - 1), if tokens_out >= 2 and e2e_s > ttft_s",
     "tokens_per_s": "(tokens_out - 1) / (e2e_s - ttft_s), under the same conditions",
     "stall": "gap_s > max(factor * median of the run's other gaps, floor_s); floor_s alone if there are none",
+    "n_tokens_server": "the server's running count at the event minus that at the text before it in the call",
+    "n_tokens_counter": "counter(text up to the event) minus counter(text before it), of one call, choice and kind",
+    "rate_per_s": "sum of n_tokens of the call's events in (t - window_s, t], over window_s",
+    "tokens_per_chunk": "mean of chunk_tokens (see `tokens`) over the chunks with text",
+    "multi_token_share": "share of these chunks with more than one token",
+    "median_ci": "k-th smallest to k-th largest value, k the largest with 2 * P(Binomial(n, 1/2) < k) <= 0.05",
+    "ratio_to_best": "median over the smallest median of the metric; for a rate (`_per_s`) the largest over it",
 }
 """Each measure as one line of plain text; the same lines stand in the docstrings."""

@@ -30,6 +30,11 @@ class PlainView:
         self._header: Header | None = None
         self._at_line_start = True
         self._section = ""
+        self._says_errors = True
+
+    def leave_errors_to_the_caller(self) -> None:
+        """Say no errors: whoever raises them says them, and once is enough."""
+        self._says_errors = False
 
     def open(self, header: Header, stop: Callable[[], None]) -> None:
         """Name the target, on a terminal only: elsewhere the output is the answer. Ctrl-C stops."""
@@ -63,7 +68,7 @@ class PlainView:
             self._line(source, dim=True)
         last = line(error_line(final))
         for error in (*(f"error: {text}" for text in self._feed.errors if text not in last), last):
-            if error:
+            if error and (self._says_errors or final.outcome.ok):  # beside a good end it is a warning, raised by nobody
                 self._line(error)
         self._line(summary_line(self._feed.measured(final)), dim=True)
         if header.note:

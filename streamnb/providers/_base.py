@@ -285,6 +285,12 @@ class Provider:
         value = None if option is None else self.values[option.name]
         return value if option is not None and isinstance(value, str) and value != option.default else None
 
+    @classmethod
+    def limits_in_words(cls) -> list[str]:
+        """The vendor's limits, one phrase each."""
+        words = {"streams": "{:g} streams at once per key", "idle_s": "{:g} s of silence", "total_s": "{:g} s a stream"}
+        return [text.format(cls.limits[name]) for name, text in words.items() if name in cls.limits]
+
     @property
     def max_streams(self) -> int | None:
         """Streams at once per base URL and key; None: as many as you like."""

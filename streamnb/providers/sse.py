@@ -25,7 +25,7 @@ class SSE(Provider):
     title: ClassVar[str] = "any SSE endpoint, raw"
     doc_url: ClassVar[str] = "https://html.spec.whatwg.org/multipage/server-sent-events.html"
     key_env = "SSE_API_KEY"
-    key_note: ClassVar[str] = "if set"
+    key_note: ClassVar[str] = "optional"
     key_required = False
     base_url = "http://127.0.0.1:8000"
     plain_text: ClassVar[bool] = True

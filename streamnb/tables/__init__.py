@@ -42,7 +42,6 @@ __all__ = [
     "columns_markdown",
     "events",
     "frames",
-    "limits_of",
     "providers",
     "recordings",
     "records",
@@ -178,15 +177,9 @@ def providers(classes: Iterable[type[Provider]]) -> pd.DataFrame:
         name: [getattr(row, name) for row in rows] for name in ("name", "title", "key_env", "key_required", "base_url")
     }
     flags = [" ".join(option.flag for option in row.options) for row in rows]
-    limits = ["; ".join(limits_of(row)) or None for row in rows]
+    limits = ["; ".join(row.limits_in_words()) or None for row in rows]
     lists = [" ".join(row.lists) or None for row in rows]
     return build("providers", columns | {"options": flags, "limits": limits, "lists": lists})
-
-
-def limits_of(provider: type[Provider]) -> list[str]:
-    """A vendor's own limits in words."""
-    words = {"streams": "{:g} streams at once per key", "idle_s": "{:g} s of silence", "total_s": "{:g} s a stream"}
-    return [text.format(provider.limits[name]) for name, text in words.items() if name in provider.limits]
 
 
 def records(record: Record) -> pd.DataFrame:
