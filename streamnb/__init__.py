@@ -13,8 +13,10 @@ from streamnb._version import __version__
 if TYPE_CHECKING:
     from streamnb.client import astream, last, open_stream, recordings, records, replay, run, runs, stream
     from streamnb.client import open_recording as open  # noqa: A004  # streamnb.open, as gzip.open
+    from streamnb.collection import Runs
     from streamnb.errors import MissingKeyError, RunError, StreamnbError, UsageError
     from streamnb.events import Event, Outcome
+    from streamnb.exchange import read_jsonl, read_parquet
     from streamnb.instrument import aconnect_sse
     from streamnb.results import Run
 
@@ -23,6 +25,7 @@ _PUBLIC = {
     "MissingKeyError": "streamnb.errors",
     "Outcome": "streamnb.events",
     "Run": "streamnb.results",
+    "Runs": "streamnb.collection",
     "RunError": "streamnb.errors",
     "StreamnbError": "streamnb.errors",
     "UsageError": "streamnb.errors",
@@ -31,6 +34,8 @@ _PUBLIC = {
     "last": "streamnb.client",
     "open": "streamnb.client:open_recording",
     "open_stream": "streamnb.client",
+    "read_jsonl": "streamnb.exchange",
+    "read_parquet": "streamnb.exchange",
     "recordings": "streamnb.client",
     "records": "streamnb.client",
     "replay": "streamnb.client",
@@ -39,7 +44,7 @@ _PUBLIC = {
     "stream": "streamnb.client",
 }
 _MODULES = frozenset(
-    {"analysis", "errors", "events", "providers", "redaction", "tables", "testing", "transcript", "wire"}
+    {"analysis", "errors", "exchange", "events", "providers", "redaction", "tables", "testing", "transcript", "wire"}
 )
 
 __all__ = [
@@ -48,6 +53,7 @@ __all__ = [
     "Outcome",
     "Run",
     "RunError",
+    "Runs",
     "StreamnbError",
     "UsageError",
     "__version__",
@@ -56,6 +62,8 @@ __all__ = [
     "last",
     "open",
     "open_stream",
+    "read_jsonl",
+    "read_parquet",
     "recordings",
     "records",
     "replay",

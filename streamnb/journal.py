@@ -50,7 +50,7 @@ class Journal:
 
     def _begin(self) -> None:
         self._begun = True
-        _make_private(self.path.parent)
+        make_private(self.path.parent)
         self._fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
         if fcntl is not None:
             with contextlib.suppress(OSError):  # some network file systems have no locks: the run only looks dead there
@@ -77,10 +77,10 @@ class Journal:
         self._close()
 
 
-def _make_private(directory: Path) -> None:
+def make_private(directory: Path) -> None:
     """`mkdir -p`, each new directory 0700: `Path.mkdir` gives its mode to the last one only."""
     if not directory.parent.exists():
-        _make_private(directory.parent)
+        make_private(directory.parent)
     directory.mkdir(mode=0o700, exist_ok=True)
 
 

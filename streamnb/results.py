@@ -6,6 +6,7 @@ Knows how the parts are put together. Must not know: sockets, how a run came abo
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -286,6 +287,28 @@ class Run:
         if over:  # a finished run changes no more
             self._row = dict(row)
         return row
+
+    # -- files ---------------------------------------------------------------------------------------------------
+
+    def to_parquet(self, directory: str | os.PathLike[str], *, overwrite: bool = False) -> list[Path]:
+        """Write the tables to `<table>.parquet`; `streamnb.read_parquet(directory)` brings them back equal.
+
+        Raises:
+            UsageError: a file is there already, or pyarrow is missing (`pip install "streamnb[parquet]"`).
+        """
+        from streamnb import exchange
+
+        return exchange.write_parquet(exchange.frames_of(self), directory, overwrite=overwrite)
+
+    def to_jsonl(self, directory: str | os.PathLike[str], *, overwrite: bool = False) -> list[Path]:
+        """Write the tables to `<table>.jsonl`; `streamnb.read_jsonl(directory)` brings them back equal.
+
+        Raises:
+            UsageError: a file is there already.
+        """
+        from streamnb import exchange
+
+        return exchange.write_jsonl(exchange.frames_of(self), directory, overwrite=overwrite)
 
     # -- showing --------------------------------------------------------------------------------------------------
 

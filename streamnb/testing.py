@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import math
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from streamnb import client
 from streamnb.conversation import Reading
 from streamnb.events import Event
 from streamnb.providers import Call, ReplyHead, load
-from streamnb.results import Run
+
+if TYPE_CHECKING:
+    from streamnb.results import Run
 
 __all__ = ["events", "replay"]
 
@@ -57,4 +58,6 @@ def replay(path: str | os.PathLike[str]) -> Run:
     Raises:
         TranscriptError: the file cannot be read; the message names file and line.
     """
+    from streamnb import client  # it brings httpx: who only reads bytes need not wait for it
+
     return client.replay(path, speed=math.inf)

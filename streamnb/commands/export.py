@@ -74,7 +74,7 @@ def _tables(found: Sequence[Recording], to: str, kind: str, *, overwrite: bool) 
 
 
 def _copied(found: Sequence[Recording], to: Path, *, overwrite: bool) -> list[Path]:
-    from streamnb.exchange._files import Writer, publish
+    from streamnb.exchange import Writer, publish
 
     files: dict[Path, Writer] = {}
     for one in found:

@@ -22,8 +22,10 @@ from streamnb.tables import COLUMNS, build
 
 __all__ = [
     "Tables",
+    "Writer",
     "concatenated",
     "frames_of",
+    "publish",
     "read_jsonl",
     "read_parquet",
     "write_csv",

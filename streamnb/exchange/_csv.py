@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from streamnb.exchange._shape import is_missing
-from streamnb.transcript._codec import _readable
+from streamnb.transcript import readable
 
 # OWASP's list: a spreadsheet passes over white space first, and takes the full-width forms as the narrow ones.
 _FORMULA: Final = re.compile(r"\s*[=+\-@\t\r\0\uff0b\uff0d\uff1d\uff20]")
@@ -48,7 +48,7 @@ def _cell(value: Any, *, safe: bool) -> Any:
 def _text(value: Any) -> str:
     match value:
         case bytes():
-            said = _readable(value)
+            said = readable(value)
             return said if isinstance(said, str) else json.dumps(said)
         case pd.Timestamp():
             return value.isoformat()

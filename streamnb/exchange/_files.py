@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, Final, TypeAlias
 
 from streamnb.errors import TranscriptError, UsageError
-from streamnb.journal import _make_private
+from streamnb.journal import make_private
 
 MAX_BYTES: Final = 4 << 30
 """Largest file written or read, in bytes."""
@@ -37,7 +37,7 @@ def publish(files: Mapping[Path, Writer], *, overwrite: bool) -> list[Path]:
     beside: dict[Path, Path] = {}
     try:
         for path, write in files.items():
-            _make_private(path.parent)
+            make_private(path.parent)
             fd, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
             beside[path] = Path(name)
             with os.fdopen(fd, "wb") as file:

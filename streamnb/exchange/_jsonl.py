@@ -5,7 +5,6 @@ Knows JSON and how values are written in it. Must not know: directories, what an
 
 from __future__ import annotations
 
-import base64
 import json
 import math
 import re
@@ -21,7 +20,7 @@ from streamnb.exchange._files import check_size
 from streamnb.exchange._shape import MAX_ROWS, Column, Shape, declared, is_missing, read
 from streamnb.exchange._text import escape, has_half, json_text, unescape
 from streamnb.tables import COLUMNS
-from streamnb.transcript._codec import _readable
+from streamnb.transcript import readable, unreadable
 from streamnb.transcript._lines import is_int
 
 MAX_LINE: Final = 256 << 20
@@ -96,7 +95,7 @@ _WRITERS: Final[Mapping[str, Callable[[Any], str]]] = {
     "float": _float,
     "moment": lambda value: _dumps(value.isoformat()),
     "text": _text,
-    "bytes": lambda value: _dumps(_readable(value)),
+    "bytes": lambda value: _dumps(readable(value)),
 }
 
 
@@ -177,7 +176,7 @@ def _value(column: Column, fields: Mapping[str, Any], key: str) -> Any:
         return None
     try:
         return _READERS[column.kind](column, value)
-    except (ValueError, RecursionError):
+    except (TypeError, ValueError, RecursionError):
         raise TranscriptError(f"the value of column {key!r} is not {column.dtype}.") from None
 
 
@@ -203,14 +202,6 @@ def _read_json(_: Column, value: Any) -> Any:
     )
 
 
-def _read_bytes(_: Column, value: Any) -> Any:
-    match value:
-        case {"base64": str(text)}:
-            return base64.b64decode(text, validate=True)
-        case _:
-            return _check(isinstance(value, str), value).encode()
-
-
 def _read_int(column: Column, value: Any) -> Any:
     fits = is_int(value) if column.dtype != "uint64" else type(value) is int and 0 <= value < 1 << 64
     return _check(fits, value)
@@ -226,6 +217,6 @@ _READERS: Final[Mapping[str, Callable[[Column, Any], Any]]] = {
     "float": lambda _, value: float(_check(is_int(value) or isinstance(value, float) or value in _BEYOND, value)),
     "moment": _read_moment,
     "text": _read_text,
-    "bytes": _read_bytes,
+    "bytes": lambda _, value: unreadable(value),
     "json": _read_json,
 }

@@ -191,7 +191,10 @@ def records(record: Record) -> pd.DataFrame:
     found = [json.loads(data) for kind, data in zip(events.kind, events.data, strict=False) if kind == "item" and data]
     rows = [one if isinstance(one, dict) else {"value": one} for one in found]
     names = list(dict.fromkeys(name for row in rows for name in row))
-    return pd.DataFrame({name: inferred([row.get(name) for row in rows]) for name in names}, index=range(len(rows)))
+    columns = [inferred([row.get(name) for row in rows]) for name in names]
+    frame = pd.DataFrame(dict(enumerate(columns)), index=pd.RangeIndex(len(rows)))
+    frame.columns = pd.Index(names, dtype=object)  # a name may have half a character in it (SAFETY R16)
+    return frame
 
 
 def runs(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:

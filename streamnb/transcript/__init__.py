@@ -5,7 +5,7 @@ Knows the lines, their fields and types. Must not know: files, clocks, sockets, 
 
 from __future__ import annotations
 
-from streamnb.transcript._codec import MAX_LINE, decode, encode
+from streamnb.transcript._codec import MAX_LINE, decode, encode, readable, unreadable
 from streamnb.transcript._contents import Contents, read_lines
 from streamnb.transcript._lines import (
     VERSION,
@@ -34,4 +34,6 @@ __all__ = [
     "decode",
     "encode",
     "read_lines",
+    "readable",
+    "unreadable",
 ]

@@ -44,14 +44,15 @@ def encode(line: Line) -> bytes:
     if isinstance(line, ReadLine):
         if line.k_ns is None:
             del fields["k_ns"]
-        fields |= {"b": _readable(line.b), "crc": zlib.crc32(line.b)}
+        fields |= {"b": readable(line.b), "crc": zlib.crc32(line.b)}
     encoded = _dumps(fields).encode("ascii") + b"\n"
     if len(encoded) > MAX_LINE:
         raise TranscriptError(f"a line of {len(encoded)} bytes is longer than a transcript may hold ({MAX_LINE}).")
     return encoded
 
 
-def _readable(data: bytes) -> str | dict[str, str]:
+def readable(data: bytes) -> str | dict[str, str]:
+    """Bytes as a JSON value: text if they are UTF-8, else `{"base64": ...}`."""
     try:
         return data.decode()
     except UnicodeDecodeError:  # also when a read ends inside a character
@@ -111,16 +112,28 @@ def _check_version(version: Any) -> None:
         raise TranscriptError(f"format {version} is newer than this streamnb reads ({VERSION}): upgrade streamnb.")
 
 
+def unreadable(value: Any) -> bytes:
+    """The bytes that `readable` was given.
+
+    Raises:
+        TypeError: it is neither text nor base64.
+        ValueError: a lone surrogate, or bad base64: no encoder of ours wrote it.
+    """
+    match value:
+        case str():
+            return value.encode()
+        case {"base64": str(text)}:
+            return base64.b64decode(text, validate=True)
+        case _:
+            raise TypeError
+
+
 def _payload(value: Any, crc: Any) -> bytes:
     try:
-        match value:
-            case str():
-                data = value.encode()
-            case {"base64": str(text)}:
-                data = base64.b64decode(text, validate=True)
-            case _:
-                raise TranscriptError("this read line has no bytes.")
-    except ValueError:  # a lone surrogate, or no base64: no encoder of ours wrote it
+        data = unreadable(value)
+    except TypeError:
+        raise TranscriptError("this read line has no bytes.") from None
+    except ValueError:
         raise TranscriptError("the bytes of this read line cannot be decoded.") from None
     if zlib.crc32(data) != crc:
         raise TranscriptError("the bytes of this read line are not those that were written (CRC-32 differs).")
