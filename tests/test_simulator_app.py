@@ -1,56 +1,40 @@
 from __future__ import annotations
 
+import re
+from urllib.parse import urlsplit
+
 import pytest
 from simulated import HELLO, KEY, post
+from starlette.routing import Match
 
+from streamnb.providers import load, names
 from streamnb.simulator.app import apis, bases
 
-PATHS = [
-    "/v1/chat/completions",
-    "/v1/models",
-    "/api/v1/typebots/{public_id}/startChat",
-    "/api/v1/typebots/{public_id}/preview/startChat",
-    "/api/v1/sessions/{session_id}/continueChat",
-    "/api/v2/sessions/{session_id}/streamMessage",
-    "/api/v1/sessions/{session_id}/streamMessage",
-    "/api/integrations/openai/streamer",
-    "/v2beta1/interact/{project_id}/{tag}/stream",
-    "/v2/project/{project_id}/user/{user_id}/interact/stream",
-    "/v4/project/{project_id}/session",
-    "/v4/project/{project_id}/environment/{environment}/session",
-    "/v4/interact/stream",
-    "/api/v1/workspaces/{workspace}/pipelines/{pipeline}",
-    *(f"/api/v1/workspaces/{{workspace}}/pipelines/{{pipeline}}/{name}" for name in ("chat", "search")),
-    *(f"/api/v1/workspaces/{{workspace}}/pipelines/{{pipeline}}/{name}-stream" for name in ("chat", "search")),
-    *["/api/v1/workspaces/{workspace}/search_sessions"] * 2,  # one lists, one creates
-    *(f"{prefix}/chats{path}" for prefix in ("/v1", "/api/v1") for path in ("", "/{chat_id}/messages/stream")),
-    *(
-        prefix + path
-        for prefix in ("/v1", "/api/v1")
-        for path in (
-            "/conversation/create",
-            "/conversation/complete",
-            "/conversation/dispatch",
-            "/conversation/{conversation}/complete",
-            "/conversation/{conversation}/dispatch",
-            "/conversation/{conversation}/send",
-            "/conversation/{conversation}/receive",
-            "/channel/{channel}/publish",
-            "/channel/{channel}/subscribe",
-            "/conversation/list",
-            "/conversation/{conversation}/message/list",
-        )
-    ),
-]
+ROUTES = [(name, route) for name, module in apis().items() for route in module.routes()]
+PATHS = [route.path for _, route in ROUTES]
+NO_SERVER = {"sse"}
+"""Providers that speak no API of their own: any of the others will do."""
 
 
-def test_a_module_with_routes_is_an_api_and_no_other():
-    assert list(apis()) == ["chatbotkit", "deepset", "oliver", "openai_chat", "typebot", "voiceflow"]
+def test_every_provider_has_a_module_of_its_name_that_serves_its_api():
+    missing = set(names()) - NO_SERVER - set(apis())
+    assert not missing, f"{missing}: write streamnb/simulator/<name>.py with routes() and BASE (CONTRIBUTING, step 5)"
+    assert set(apis()) == set(names()) - NO_SERVER
 
 
-def test_each_api_says_where_its_base_url_is():
-    rest = dict.fromkeys(("chatbotkit", "deepset", "oliver", "typebot", "voiceflow"), "http://h")
-    assert bases("http://h") == {"openai_chat": "http://h/v1", **rest}
+@pytest.mark.parametrize("name", apis())
+def test_the_base_url_of_an_api_has_the_path_of_its_providers_base_url(name):
+    wanted = urlsplit(load(name).base_url).path.rstrip("/")
+    assert bases("http://h")[name] == f"http://h{wanted}", f"BASE of simulator/{name}.py must be {wanted!r}"
+
+
+def test_no_two_apis_answer_the_same_request():
+    for name, route in ROUTES:
+        method = min(route.methods - {"HEAD"})
+        path = re.sub(r"\{[^}]*\}", "x", route.path)
+        scope = {"type": "http", "method": method, "path": path, "root_path": ""}
+        taken = {other for other, one in ROUTES if one.matches(scope)[0] is Match.FULL}
+        assert taken == {name}, f"{method} {path} is served by {sorted(taken)}"
 
 
 def test_the_front_page_tells_routes_options_and_scenarios():
@@ -58,7 +42,7 @@ def test_the_front_page_tells_routes_options_and_scenarios():
     assert page.status == 200
     assert page.headers["content-type"] == "text/plain; charset=utf-8"
     text = page.body.decode()
-    assert all(path in text for path in PATHS)
+    assert all(path in text for path in ("/v1/chat/completions", "/{chat_id}/messages/stream", "/api/chat", *PATHS))
     assert "gap_dist" in text
     assert "echo-auth" in text
 

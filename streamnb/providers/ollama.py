@@ -83,7 +83,7 @@ class Ollama(Provider):
         misplaced = sorted(MODEL_OPTIONS.intersection(prompt.params))
         if misplaced:
             example = json.dumps({name: prompt.params[name] for name in misplaced})
-            raise UsageError(f"ollama: {', '.join(misplaced)} belongs in its options: --param 'options={example}'.")
+            raise UsageError(f"ollama looks for {', '.join(misplaced)} in its options: --param 'options={example}'.")
         said = (("system", prompt.system), ("user", prompt.text or None))
         body = {
             "model": prompt.model,
