@@ -23,7 +23,7 @@ from streamnb.events import Arrival, Outcome, Prompt
 from streamnb.functions import Function
 from streamnb.intake import Intake
 from streamnb.minutes import call_line, reply_line, run_line, timings
-from streamnb.providers import Call, Ending, ReplyHead
+from streamnb.providers import Call, Ending, ReplyHead, _explain
 from streamnb.recording import Record
 from streamnb.redaction import Scrubber, redact_text
 from streamnb.settings import Target
@@ -259,7 +259,7 @@ class Driver:
             self._reached = timings(timings_of(request))
             self._record.reached(n, self._reached)
             self._record.end_call(self._clock.monotonic_ns(), n)
-        self._abort(outcome, f"{self.target.provider.name}: {detail}")
+        self._abort(outcome, _explain.plain(self.target.provider, outcome, Ending(outcome, None, detail)))
 
     def _abort(self, outcome: Outcome, error: str) -> None:
         self.conversation.abort(outcome, error)

@@ -665,7 +665,7 @@ async def test_a_body_that_was_whole_stays_whole_while_a_side_calls_reply_comes_
         )  # fmt: skip
         task = asyncio.create_task(run(made, record))
         if stop:
-            await until(lambda: "end" in record.events.kind)
+            await until(lambda: made._whole)
             made.stop()
         await task
     assert (record.outcome, record.error) == (Outcome.COMPLETE, None)

@@ -32,7 +32,7 @@ def test_a_profile_names_its_companion(name, child):
     [
         ("dem", "Did you mean demo?"),
         ("openai", "Did you mean openai_chat?"),
-        ("zz", "Known: chatbotkit, deepset, demo, "),
+        ("zz", "Known: " + ", ".join(sorted([*names(), *PROFILES]))),
     ],
 )
 def test_an_unknown_target_names_the_nearest_of_providers_and_profiles(typed, says):

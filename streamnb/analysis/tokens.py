@@ -16,7 +16,7 @@ from streamnb.analysis.pauses import text_events
 from streamnb.analysis.running import running_usage
 from streamnb.analysis.usage import server_tokens
 from streamnb.errors import UsageError
-from streamnb.tables.typed import Floats, build
+from streamnb.tables.typed import Floats, Ints, build
 
 Bools: TypeAlias = np.ndarray[Any, np.dtype[np.bool_]]
 
@@ -119,9 +119,9 @@ def token_totals(events: pd.DataFrame, counter: str | Counter | None = None) -> 
 def _counted(text: pd.DataFrame, count: Counter) -> Floats:
     """The counter's number of each event: differences of the count of what it belongs to."""
     own = np.full(len(text), np.nan)
-    keys = [text["run_id"].array, text["call"].array, text["choice"].fillna(0).array, text["kind"].array]
+    keys = text[["run_id", "call", "kind"]].assign(choice=text["choice"].fillna(0))
     pieces = text["text"].tolist()
-    for places in _groups(text, keys):
+    for places in _groups(keys):
         own[places] = np.diff(cumulative([pieces[place] for place in places], count), prepend=0)
     return own
 
@@ -145,7 +145,7 @@ def _per_chunk(text: pd.DataFrame, n_tokens: Floats) -> Any:
 def _rate(text: pd.DataFrame, n_tokens: Floats, window_s: float) -> Floats:
     rate = np.full(len(text), np.nan)
     t_ns, window_ns = text["t_ns"].to_numpy(), round(window_s * 1e9)
-    for places in _groups(text, [text["run_id"].array, text["call"].array]):
+    for places in _groups(text[["run_id", "call"]]):
         t, n = t_ns[places], n_tokens[places]
         if np.isnan(n).all():
             continue
@@ -159,9 +159,9 @@ def _of(runs: pd.Index, values: pd.Series) -> Floats:
     return values.reindex(runs).to_numpy(dtype="float64", na_value=np.nan)
 
 
-def _groups(text: pd.DataFrame, keys: list[Any]) -> list[Any]:
-    """Positions of the rows that have the same keys, in order, group by group."""
-    group = pd.Series(np.arange(len(text))).groupby(keys, sort=False)
+def _groups(keys: pd.DataFrame) -> list[Ints]:
+    """Positions of the rows that are the same, in order, group by group."""
+    group = keys.groupby(list(keys), sort=False)
     order = np.argsort(group.ngroup().to_numpy(), kind="stable")
     ends = list(itertools.accumulate(group.size().tolist()))
     return [order[start:end] for start, end in zip([0, *ends], ends, strict=False)]

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Generator, Iterator, Mapping
-from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import Any, ClassVar, Final
 from urllib.parse import quote
@@ -16,6 +15,7 @@ from streamnb.errors import ProtocolError
 from streamnb.events import Event, Outcome, Prompt
 from streamnb.providers._base import Call, Ending, Option, Provider, Reply, merge, parse
 from streamnb.providers._error_body import error_event, says_error
+from streamnb.providers._moment import epoch_ms
 from streamnb.providers._seen import Seen
 from streamnb.wire import Frame
 
@@ -23,8 +23,6 @@ CREATE: Final = "create_chat"
 STREAM: Final = "stream"
 INCOMPLETE: Final = "incomplete"
 _WITHOUT_TYPE: Final = frozenset({CREATE, STREAM, "message"})
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MS: Final = timedelta(milliseconds=1)
 
 
 class Oliver(Provider):
@@ -118,7 +116,7 @@ def _read(frame: Frame, value: Any, seen: Seen) -> Iterator[Event]:
     match frame.event, value:
         case "start", dict():
             ident, rest = _split(value, "message_id")
-            yield Event("start", id=ident, data=rest, server_ms=_ms(value.get("created_at")))
+            yield Event("start", id=ident, data=rest, server_ms=epoch_ms(value.get("created_at")))
         case "chunk", {"content": str()}:
             text, rest = _split(value, "content")
             yield Event("delta", text or "", data=rest)
@@ -134,7 +132,7 @@ def _read(frame: Frame, value: Any, seen: Seen) -> Iterator[Event]:
         case "stream", {"data": {"role": "assistant", "content": str(text)}}:
             data = value["data"]
             ident, _ = _split(data, "id")
-            yield Event("message", text, id=ident, data=data, server_ms=_ms(data.get("created_at")))
+            yield Event("message", text, id=ident, data=data, server_ms=epoch_ms(data.get("created_at")))
             yield Event("end")
         case _:
             yield Event("unknown", name=frame.event, data=value)
@@ -154,12 +152,3 @@ def _split(value: dict[str, Any], key: str) -> tuple[str | None, dict[str, Any] 
     if not isinstance(text, str):
         return None, dict(value) or None
     return text, {name: one for name, one in value.items() if name != key} or None
-
-
-def _ms(created_at: Any) -> int | None:
-    """ISO 8601 with a time zone as ms since 1970 UTC; None for anything else."""
-    try:
-        moment = datetime.fromisoformat(created_at)
-    except (TypeError, ValueError):
-        return None
-    return None if moment.tzinfo is None else (moment - _EPOCH) // _MS

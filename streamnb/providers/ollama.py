@@ -8,7 +8,6 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import Any, ClassVar, Final
 from urllib.parse import urlsplit
@@ -17,6 +16,7 @@ from streamnb.errors import UsageError
 from streamnb.events import Event, Outcome, Prompt, Tool
 from streamnb.providers._base import Call, Ending, Provider, ReplyHead, merge, parse
 from streamnb.providers._error_body import error_event
+from streamnb.providers._moment import epoch_ms
 from streamnb.providers._seen import Seen
 from streamnb.wire import Frame, Framer, JSONBodyFramer, JSONLFramer, SniffFramer
 from streamnb.wire.strict_json import JSONError, loads
@@ -28,8 +28,6 @@ MODEL_OPTIONS: Final = frozenset(
 )
 """Documented fields of the body's `options`: anywhere else Ollama ignores them without a word."""
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MS: Final = timedelta(milliseconds=1)
 _EMPTY: Final = {"role": "assistant", "content": ""}
 _SAID: Final = frozenset({"model", "created_at", "message", "done", "remote_model", "remote_host"})
 _SAID_IN_MESSAGE: Final = MappingProxyType(
@@ -116,7 +114,7 @@ class Ollama(Provider):
         elif not isinstance(said.get("message"), dict) and said.get("done") is not True:
             yield Event("unknown", data=said)
         else:
-            server_ms = _server_ms(said.get("created_at"))
+            server_ms = epoch_ms(said.get("created_at"))
             for event in _object(said, seen, whole=frame.line is None):
                 yield dataclasses.replace(event, server_ms=server_ms)
 
@@ -197,15 +195,6 @@ def _end(said: dict[str, Any]) -> Iterator[Event]:
         counts = {key: value for key, value in said.items() if key.endswith("_count")}
         yield Event("usage", data={"tokens_in": tokens_in, "tokens_out": tokens_out, "usage": "last", "raw": counts})
     yield Event("end", name=_str(said.get("done_reason")) or None, data=said)
-
-
-def _server_ms(created_at: Any) -> int | None:
-    """RFC 3339 with up to nine digits of a second, as ms since 1970 UTC; None for anything else."""
-    try:
-        moment = datetime.fromisoformat(created_at)
-    except (TypeError, ValueError):
-        return None
-    return None if moment.tzinfo is None else (moment - _EPOCH) // _MS
 
 
 def _int(value: Any) -> int | None:
