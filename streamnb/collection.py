@@ -167,6 +167,28 @@ class Runs(Sequence[Run]):
         tables_: list[pd.DataFrame] = [getattr(run, table) for run in self]
         return pd.concat(tables_, ignore_index=True)
 
+    # -- files ------------------------------------------------------------------------------------------------------
+
+    def to_parquet(self, directory: _PathLike, *, overwrite: bool = False) -> list[Path]:
+        """Write the tables of all runs, one file per table; `streamnb.read_parquet(directory)` brings them back equal.
+
+        Raises:
+            UsageError: a file is there already, or pyarrow is missing (`pip install "streamnb[parquet]"`).
+        """
+        from streamnb import exchange
+
+        return exchange.write_parquet(exchange.concatenated(self), directory, overwrite=overwrite)
+
+    def to_jsonl(self, directory: _PathLike, *, overwrite: bool = False) -> list[Path]:
+        """The same as JSON Lines; `streamnb.read_jsonl(directory)` brings them back equal.
+
+        Raises:
+            UsageError: a file is there already.
+        """
+        from streamnb import exchange
+
+        return exchange.write_jsonl(exchange.concatenated(self), directory, overwrite=overwrite)
+
     # -- showing --------------------------------------------------------------------------------------------------
 
     def __repr__(self) -> str:

@@ -9,11 +9,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from record_builder import T0_NS, S, events_of, read, usage
 
-from streamnb.analysis import FORMULAS, gaps, latency, latency_row, stalls
+from streamnb.analysis import FORMULAS, compare, gaps, latency, latency_row, stalls, token_totals, tokens
 from streamnb.events import Arrival, Chunk, Event
 from streamnb.meter import Meter
 
-FUNCTIONS = {"gap_s": gaps, "stall": stalls}
+FUNCTIONS = {
+    "gap_s": gaps,
+    "stall": stalls,
+    "n_tokens_server": tokens,
+    "n_tokens_counter": tokens,
+    "rate_per_s": tokens,
+    "tokens_per_chunk": token_totals,
+    "multi_token_share": token_totals,
+    "median_ci": compare,
+    "ratio_to_best": compare,
+}
 
 
 @pytest.mark.parametrize("name", FORMULAS)

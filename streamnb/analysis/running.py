@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from streamnb.analysis.pauses import text_events
-from streamnb.analysis.usage import _fold
+from streamnb.analysis.usage import fold
 from streamnb.tables.typed import Floats, is_count
 
 _ENOUGH: Final = 0.9
@@ -52,7 +52,7 @@ def running_usage(events: pd.DataFrame) -> tuple[Floats, Floats]:
         if kind == "usage":
             said = json.loads(data) if isinstance(data, str) else None
             said = said if isinstance(said, dict) else {}
-            totals[run_id] = _fold(totals.get(run_id), said.get("tokens_out"), said.get("usage") == "sum")
+            totals[run_id] = fold(totals.get(run_id), said.get("tokens_out"), said.get("usage") == "sum")
             if call.hear(said, chunk):
                 known[call.slots[-1]] = _number(totals[run_id])
         else:

@@ -34,7 +34,7 @@ def tokens(events: pd.DataFrame, counter: str | Counter | None = None, window_s:
       (answer, reasoning); a count that later text lowers is lowered at once, so none is negative and their sum is
       counter(whole text). A tokenizer counts joined text: the counts of the pieces alone would add up to more
     - rate_per_s = sum of n_tokens of the call's events in (t - window_s, t], over window_s; missing until window_s
-      after the call's first text
+      after the call's first text, and where n_tokens is
 
     n_tokens is n_tokens_server if all calls of the run that streamed text have it, else n_tokens_counter, else
     missing; `token_source` says which. An event whose tokens the server counted together with the next one's has none.
@@ -147,11 +147,9 @@ def _rate(text: pd.DataFrame, n_tokens: Floats, window_s: float) -> Floats:
     t_ns, window_ns = text["t_ns"].to_numpy(), round(window_s * 1e9)
     for places in _groups(text[["run_id", "call"]]):
         t, n = t_ns[places], n_tokens[places]
-        if np.isnan(n).all():
-            continue
         so_far = np.concatenate([[0.0], np.nancumsum(n)])
         arrived = so_far[np.searchsorted(t, t, side="right")] - so_far[np.searchsorted(t, t - window_ns, side="right")]
-        rate[places] = np.where(t - t[0] >= window_ns, arrived / window_s, np.nan)
+        rate[places] = np.where((t - t[0] >= window_ns) & ~np.isnan(n), arrived / window_s, np.nan)
     return rate
 
 

@@ -34,11 +34,12 @@ def server_tokens(events: pd.DataFrame) -> dict[str, tuple[int | None, int | Non
         said = said if isinstance(said, dict) else {}
         add = said.get("usage") == "sum"
         tokens_in, tokens_out = totals.get(run_id, (None, None))
-        totals[run_id] = (_fold(tokens_in, said.get("tokens_in"), add), _fold(tokens_out, said.get("tokens_out"), add))
+        totals[run_id] = (fold(tokens_in, said.get("tokens_in"), add), fold(tokens_out, said.get("tokens_out"), add))
     return totals
 
 
-def _fold(total: int | None, said: Any, add: bool) -> int | None:
+def fold(total: int | None, said: Any, add: bool) -> int | None:
+    """A total with one more number of a server in it; what is no count changes nothing."""
     if not is_count(said):
         return total
     return said + (total or 0) if add else said
