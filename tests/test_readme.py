@@ -16,7 +16,10 @@ from streamnb.settings import PROFILES
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
-SHOWN = ("runs", "events", "chunks", "calls", "citations", "frames", "gaps", "stalls", "tokens", "token_totals", "compare", "recordings")
+SHOWN = (
+    *("runs", "events", "chunks", "calls", "citations", "frames", "gaps", "stalls"),
+    *("tokens", "token_totals", "compare", "recordings"),
+)
 
 
 def generated(name: str) -> str:

@@ -31,9 +31,9 @@ TARGETS = {
 }
 
 
-def same(one: Run, other: Run) -> None:
+def same(one: Run, other: Run, tables: tuple[str, ...] = TABLES) -> None:
     """Two runs that say the same, everywhere."""
-    for name in TABLES:
+    for name in tables:
         assert_frame_equal(getattr(one, name), getattr(other, name))
     for name in ("run_id", "outcome", "error", "text", "texts", "reasoning", "messages", "raw", "session_id", "result"):
         assert getattr(one, name) == getattr(other, name), name
@@ -64,7 +64,7 @@ def test_every_transcript_replays_as_it_was_recorded(path: Path, no_network: Non
     assert list(run.events["text"]) == [event.text for event in said]
     assert run.raw == b"".join(line.b for line in contents(path).reads)
     assert list(run.chunks["t_ns"]) == [line.t_ns for line in contents(path).reads]
-    same(run, streamnb.open(path))
+    same(run, streamnb.open(path), ("calls", "chunks", "events"))  # the others are computed from these
 
 
 @pytest.mark.parametrize("target", TARGETS)
