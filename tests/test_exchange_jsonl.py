@@ -235,3 +235,12 @@ def test_a_file_that_cannot_be_opened_is_named(tmp_path: Path):
     (tmp_path / "calls.jsonl").mkdir()
     with pytest.raises(TranscriptError, match=r"calls\.jsonl: Is a directory"):
         exchange.read_jsonl(tmp_path)
+
+
+def test_a_column_that_the_table_got_later_is_missing_in_an_older_file(tmp_path: Path):
+    older = {key: value for key, value in json.loads(LINE).items() if key not in {"status", "reused", "connect_s"}}
+    (tmp_path / "calls.jsonl").write_text(json.dumps(older) + "\n")
+    found = exchange.read_jsonl(tmp_path)["calls"]
+    assert list(found.dtypes) == list(CALLS.dtypes)
+    assert found[["status", "reused", "connect_s"]].isna().all(axis=None)
+    assert_frame_equal(found[["n", "tls_s"]], CALLS[["n", "tls_s"]])

@@ -112,8 +112,17 @@ def test_a_column_more_is_named(calls: Path):
 
 
 def test_a_column_less_is_named(calls: Path):
-    rewrite(calls, lambda table: table.drop_columns(["status"]))
-    refused(calls, "it has no column 'status'")
+    rewrite(calls, lambda table: table.drop_columns(["n"]))
+    refused(calls, "it has no column 'n'")
+
+
+def test_a_column_that_the_table_got_later_is_missing_in_an_older_file(calls: Path):
+    before = exchange.read_parquet(calls.parent)["calls"]
+    rewrite(calls, lambda table: table.drop_columns(["status", "dns_s", "reused"]))
+    found = exchange.read_parquet(calls.parent)["calls"]
+    assert list(found.dtypes) == list(before.dtypes)
+    assert found[["status", "dns_s", "reused"]].isna().all(axis=None)
+    assert_frame_equal(found[["n", "name", "tls_s"]], before[["n", "name", "tls_s"]])
 
 
 def test_a_column_twice_is_named(calls: Path):

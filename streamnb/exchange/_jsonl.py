@@ -147,7 +147,7 @@ def _columns(shape: Shape, file: IO[bytes]) -> tuple[list[list[Any]], int]:
         try:
             fields = _fields(line, columns, number)
             for (key, column), one in zip(columns.items(), values, strict=True):
-                one.append(_value(column, fields, key))
+                one.append(None if key not in fields and shape.may_lack(column) else _value(column, fields, key))
         except TranscriptError as error:
             raise TranscriptError(f"line {number}: {error}") from None
     return values, number

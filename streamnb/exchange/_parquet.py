@@ -119,7 +119,12 @@ class Arrow:
         opened = self.pq.ParquetFile(file, read_dictionary=kept, page_checksum_verification=True)
         data = opened.read()
         data.validate(full=True)  # Arrow itself trusts a file's indices and offsets
-        found = [self._series(column, data.column(escape(column.name)), escaped) for column in shape.columns]
+        found = [
+            self._series(column, data.column(name), escaped)
+            if (name := escape(column.name)) in data.column_names
+            else column.series([None] * data.num_rows)
+            for column in shape.columns
+        ]
         return shape.frame(found, data.num_rows if shape.columns else shape.n_rows)
 
     def _inspect(self, table: str, opened: Any) -> tuple[Shape, list[str], list[str]]:
@@ -127,11 +132,13 @@ class Arrow:
         schema, footer = opened.schema_arrow, opened.metadata
         mark = _mark((schema.metadata or {}).get(_KEY))
         shape = read(table, mark)
-        _check_columns({escape(one.name): str(self.type_of(one)) for one in shape.columns}, schema)
+        wanted = {escape(one.name): str(self.type_of(one)) for one in shape.columns}
+        _check_columns(wanted, schema, {escape(column.name) for column in shape.columns if shape.may_lack(column)})
         n_bytes = sum(footer.row_group(n).total_byte_size for n in range(footer.num_row_groups))
         if footer.num_rows > MAX_ROWS or n_bytes > MAX_BYTES:
             raise TranscriptError(f"{footer.num_rows} rows of {n_bytes} bytes are more than such a file may hold.")
-        kept = [escape(one.name) for one in shape.columns if one.kind in {"text", "bytes", "json"}]
+        texts = [escape(one.name) for one in shape.columns if one.kind in {"text", "bytes", "json"}]
+        kept = [name for name in texts if name in schema.names]
         escaped = mark.get("escaped")
         if not isinstance(escaped, list) or any(name not in kept for name in escaped):
             raise TranscriptError("what streamnb wrote about it is damaged.")
@@ -165,11 +172,13 @@ def _mark(said: bytes | None) -> Any:
         raise TranscriptError("what streamnb wrote about it is damaged.") from None
 
 
-def _check_columns(wanted: dict[str, str], schema: Any) -> None:
+def _check_columns(wanted: dict[str, str], schema: Any, optional: set[str]) -> None:
     for name in schema.names:
         if name not in wanted:
             raise TranscriptError(f"column {name!r} does not belong to this table.")
     for name, kind in wanted.items():
+        if name in optional and name not in schema.names:
+            continue
         if schema.names.count(name) != 1:
             raise TranscriptError(f"it has no column {name!r}, or has it twice.")
         if str(schema.field(name).type) != kind:

@@ -85,6 +85,10 @@ class Shape:
     labels: str = "object"
     n_rows: int = 0
 
+    def may_lack(self, column: Column) -> bool:
+        """Whether a file may be without it: an earlier version wrote it, before the table had this column."""
+        return self.declared and column.nullable
+
     def frame(self, data: Sequence[Any], n_rows: int) -> pd.DataFrame:
         """The table from its columns' series."""
         if self.declared:
