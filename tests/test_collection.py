@@ -202,6 +202,8 @@ def test_alone_in_a_cell_it_is_its_table():
 
 @pytest.mark.parametrize("kind", ["parquet", "jsonl"])
 def test_the_tables_of_several_runs_come_back_from_their_files(kind: str, tmp_path: Path):
+    if kind == "parquet":
+        pytest.importorskip("pyarrow")
     found = Runs(streamnb.stream("demo", "Hi", pace=PACE, record=False) for _ in range(2))
     files = getattr(found, f"to_{kind}")(tmp_path / "data")
     assert sorted(file.stem for file in files) == ["calls", "chunks", "citations", "events", "runs"]
