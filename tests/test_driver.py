@@ -270,7 +270,7 @@ async def typebot(wire: Wire) -> None:
 
 
 async def test_the_clocks_run_on_when_a_stream_that_was_whole_is_left_by_one_of_them(record: Record):
-    clocks = Deadlines(first_s=0.15, idle_s=0.15)
+    clocks = Deadlines(first_s=1.5, idle_s=0.7)
     with serving(typebot) as server:
         chat = settings.resolve("typebot", {"typebot": "demo"}, base_url=server.origin)
         await asyncio.wait_for(run(Driver(chat, Prompt(), clocks, time), record), 5)
@@ -652,12 +652,12 @@ async def test_a_body_that_was_whole_stays_whole_while_a_side_calls_reply_comes_
     async def slow(wire: Wire) -> None:
         if b"POST /tell" in wire.request:
             wire.server.tell(b"asked")
-            await asyncio.sleep(0.5)
+            await asyncio.sleep(1.5)
             await wire.reply(b'{"ok": true}')
             return
         await ask_and_go_on(wire)
 
-    impatient = Deadlines(connect_s=5, first_s=5, idle_s=0.1)
+    impatient = Deadlines(connect_s=5, first_s=5, idle_s=1.0)
     with serving(slow) as server:
         made = Driver(
             Target("asking", Asking(server.origin), None, "m", None), Prompt("hi"), impatient, time,
