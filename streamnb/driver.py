@@ -252,6 +252,8 @@ class Driver:
             framing = self._record.calls[n].framing
             if self._whole is not None:  # the body had ended before: what comes to its side calls changes nothing
                 self._finish(n, *self._whole)
+                if self.conversation.call is not None:  # but a next call is not begun any more
+                    self._abort(outcome, _explain.plain(self.target.provider, outcome, Ending(outcome, None, detail)))
                 return
             self._finish(n, Ending(outcome, framing, detail), self._clock.monotonic_ns())  # type: ignore[arg-type]  # it came from an Exchange
             return

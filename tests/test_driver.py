@@ -670,3 +670,30 @@ async def test_a_body_that_was_whole_stays_whole_while_a_side_calls_reply_comes_
         await task
     assert (record.outcome, record.error) == (Outcome.COMPLETE, None)
     assert stop or record.calls[1].status == 200
+
+
+class AskingTwice(Asking):
+    """Has more to say when its stream is over."""
+
+    def flow(self, prompt: Prompt) -> Generator[Call, Reply, None]:
+        yield from super().flow(prompt)
+        yield Call("more", path="/more", stream=True)
+
+
+async def test_a_stop_while_a_side_calls_reply_comes_in_begins_no_next_call(record: Record):
+    async def held(wire: Wire) -> None:
+        if b"POST /tell" in wire.request:
+            wire.server.tell(b"asked")
+            await wire.gone()
+        await ask_and_go_on(wire)
+
+    with serving(held) as server:
+        twice = Target("asking", AskingTwice(server.origin), None, "m", None)
+        made = Driver(twice, Prompt("hi"), SOON, time, functions={"add": lambda a, b: a + b})
+        task = asyncio.create_task(run(made, record))
+        await until(lambda: made._whole)
+        made.stop()
+        await task
+        assert not any(b"POST /more" in request for request in server.requests)
+    assert [row.name for row in record.calls] == ["talk", "tell"]
+    assert record.outcome is Outcome.STOPPED

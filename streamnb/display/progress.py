@@ -5,6 +5,7 @@ Knows `item` events. Must not know: what a record is, where lists come from, wid
 
 from __future__ import annotations
 
+import abc
 import collections
 import sys
 from collections.abc import Callable
@@ -19,7 +20,7 @@ from streamnb.events import Arrival
 _EVERY_NS: Final = 250_000_000
 
 
-class _Progress:
+class _Progress(abc.ABC):
     """What both kinds have in common: the count, and when to show it."""
 
     def __init__(self) -> None:
@@ -65,11 +66,13 @@ class _Progress:
         elapsed = DOT + seconds((now_ns - self._began_ns) / 1e9) if now_ns and self._began_ns else ""
         return f"{line(header.names)}: {count(self._n)} {records}{elapsed}"
 
+    @abc.abstractmethod
     def _show(self, text: str) -> None:
-        raise NotImplementedError
+        """Show the count so far."""
 
+    @abc.abstractmethod
     def _end(self, text: str) -> None:
-        raise NotImplementedError
+        """Show how it ended."""
 
 
 class LineProgress(_Progress):
