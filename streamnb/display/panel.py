@@ -20,7 +20,7 @@ from streamnb.display.figures import number, outcome_words, summary_line, verdic
 from streamnb.display.inert import visible, well_formed
 from streamnb.display.static import bundle
 from streamnb.display.view import Final as FinalState
-from streamnb.display.view import Header
+from streamnb.display.view import Header, Look
 from streamnb.display.widget import Panel
 from streamnb.events import Arrival
 
@@ -55,7 +55,7 @@ class PanelView:
         self._stop_asked = False
         self._full_wanted = False
 
-    def open(self, header: Header, stop: Callable[[], None]) -> None:
+    def open(self, header: Header, stop: Callable[[], None], look: Look | None = None) -> None:
         """Display the panel: the widget view alone, so that no dead repr stays in a saved notebook."""
         self._header = header
         self._ask_run_to_stop = stop

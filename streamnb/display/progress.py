@@ -14,7 +14,7 @@ from typing import Any, Final, TextIO
 from streamnb.display.figures import DOT, count, error_line, seconds
 from streamnb.display.terminal import line
 from streamnb.display.view import Final as FinalState
-from streamnb.display.view import Header
+from streamnb.display.view import Header, Look
 from streamnb.events import Arrival
 
 _EVERY_NS: Final = 250_000_000
@@ -30,9 +30,9 @@ class _Progress(abc.ABC):
         self._shown_ns = 0
         self._n = 0
 
-    def open(self, header: Header, stop: Callable[[], None]) -> None:
+    def open(self, header: Header, stop: Callable[[], None], look: Look | None = None) -> None:
         """Take the place. Interrupting the cell, or Ctrl-C, stops."""
-        del stop
+        del stop, look
         self._header = header
 
     def phase(self, name: str, t_ns: int) -> None:
@@ -102,11 +102,11 @@ class CellProgress(_Progress):
         super().__init__()
         self._handle: Any = None
 
-    def open(self, header: Header, stop: Callable[[], None]) -> None:
+    def open(self, header: Header, stop: Callable[[], None], look: Look | None = None) -> None:
         """Take the place in the cell."""
         from IPython.display import display
 
-        super().open(header, stop)
+        super().open(header, stop, look)
         self._handle = display(  # type: ignore[no-untyped-call,unused-ignore]
             {"text/plain": self._counted(header, None)}, raw=True, display_id=True
         )

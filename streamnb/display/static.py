@@ -24,7 +24,7 @@ from streamnb.display.figures import (
 )
 from streamnb.display.inert import visible, well_formed
 from streamnb.display.view import Final as FinalState
-from streamnb.display.view import Header
+from streamnb.display.view import Header, Look
 from streamnb.events import Arrival
 
 _MUTED: Final = "color:var(--jp-ui-font-color2,var(--vscode-descriptionForeground,inherit))"
@@ -91,9 +91,9 @@ class StaticView:
         self._feed = Feed(lambda: visible)
         self._header: Header | None = None
 
-    def open(self, header: Header, stop: Callable[[], None]) -> None:
+    def open(self, header: Header, stop: Callable[[], None], look: Look | None = None) -> None:
         """Remember the header; a static output has no Stop button."""
-        del stop
+        del stop, look
         self._header = header
 
     def phase(self, name: str, t_ns: int) -> None:

@@ -13,7 +13,7 @@ from streamnb.display.feed import SHOWN_LIMIT, Batch, Feed
 from streamnb.display.figures import DOT, error_line, missing, summary_line
 from streamnb.display.inert import TerminalFilter, well_formed
 from streamnb.display.view import Final as FinalState
-from streamnb.display.view import Header
+from streamnb.display.view import Header, Look
 from streamnb.events import Arrival
 
 _DIM: Final = "\x1b[2m"
@@ -36,9 +36,9 @@ class PlainView:
         """Say no errors: whoever raises them says them, and once is enough."""
         self._says_errors = False
 
-    def open(self, header: Header, stop: Callable[[], None]) -> None:
+    def open(self, header: Header, stop: Callable[[], None], look: Look | None = None) -> None:
         """Name the target, on a terminal only: elsewhere the output is the answer. Ctrl-C stops."""
-        del stop
+        del stop, look
         self._header = header
         if self._tty:
             self._line(line(header.title), dim=True)
