@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from streamnb.deadlines import Default, Seconds
+from streamnb.display import Style
 from streamnb.errors import UsageError
 from streamnb.events import Prompt
 from streamnb.functions import Function, declare
@@ -40,6 +41,10 @@ class Ask:
         timeout_idle: between data, s; keep-alives do not count. Unless said: the vendor's limit + 15 s, else 120 s.
         record: write the run to the recordings' directory.
         display: auto, panel, static, plain or none.
+        style: how a panel looks.
+        background: do not wait for the end (`%%chatstream --background`).
+        chat: name of the conversation it belongs to, for the table `runs`.
+        repeat: number of the repetition, from 0, for the table `runs`.
         allow_http: send a key over plain http to another host.
         raises: the caller raises what went wrong, so a terminal view need not say it as well.
         notice: say once per session where runs are recorded.
@@ -67,6 +72,10 @@ class Ask:
     timeout_idle: Seconds = Default.CLOCK
     record: bool = True
     display: str = "none"
+    style: Style | None = None
+    background: bool = False
+    chat: str | None = None
+    repeat: int | None = None
     allow_http: bool = False
     raises: bool = False
     notice: bool = True

@@ -9,13 +9,15 @@ from collections.abc import Callable
 from typing import Any
 
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
-from traitlets import Bool, CaselessStrEnum, Float
+from traitlets import Bool, CaselessStrEnum, Float, Int, List, TraitError, Unicode, validate
 
+from streamnb.display import TABS, Style
 from streamnb.errors import StreamnbError, UsageError, did_you_mean
 from streamnb.options import help_text, parse_line, parse_replay, refuse_keys
 
 _NAME = "chatstream"
 _MODES = ("auto", "panel", "static", "plain", "none")
+_MOST_HZ = 20
 
 
 class ChatStreamError(StreamnbError):
@@ -42,6 +44,29 @@ class ChatStream(Magics):
     timeout_idle = Float(
         None, allow_none=True, help="seconds between data; keep-alives do not count (the vendor's limit + 15, or 120)"
     ).tag(config=True)
+
+    rate = Float(20.0, help="most messages a second from one panel to its page (at most 20)").tag(config=True)
+    height = Int(None, allow_none=True, help="height of a panel's body in pixels; None: as high as its text").tag(
+        config=True
+    )
+    tabs = List(Unicode(), list(TABS), help=f"tabs of a panel, of {', '.join(TABS)}").tag(config=True)
+    markdown = Bool(default_value=True, help="render answers as Markdown; False shows them as they came").tag(
+        config=True
+    )
+    reduced_motion = Bool(default_value=False, help="no animation in panels").tag(config=True)
+
+    @validate("rate")  # type: ignore[untyped-decorator,unused-ignore]
+    def _check_rate(self, proposal: Any) -> float:
+        if not 0 < proposal["value"] <= _MOST_HZ:
+            raise TraitError(f"rate wants messages per second, above 0 and at most {_MOST_HZ}")
+        return float(proposal["value"])
+
+    @validate("tabs")  # type: ignore[untyped-decorator,unused-ignore]
+    def _check_tabs(self, proposal: Any) -> list[str]:
+        for tab in proposal["value"]:
+            if tab not in TABS:
+                raise TraitError(f"there is no tab {tab!r}.{did_you_mean(tab, TABS)}")
+        return list(proposal["value"])
 
     @no_var_expand  # type: ignore[untyped-decorator,unused-ignore]
     @line_cell_magic(_NAME)  # type: ignore[arg-type,untyped-decorator,unused-ignore]
@@ -74,12 +99,12 @@ class ChatStream(Magics):
         replay = client.Replay(run, keywords["speed"], keywords["display"] or self.display)
         self._wait(replay, keywords["output"])  # however the recorded run ended: this one was played
 
-    def _cell(self, line: str, prompt: str) -> None:
+    def _cell(self, line: str, prompt: str) -> Any:
         from streamnb import client
 
         if line.split()[:1] == ["replay"]:
             self._replay(line, prompt)
-            return
+            return None
         refuse_keys(line.split())
         target, keywords = parse_line(line)
         output = keywords.pop("output", None)
@@ -88,10 +113,28 @@ class ChatStream(Magics):
                 keywords.setdefault(name, value)
         if "tools" in keywords:
             keywords["tools"] = {name: self._function(variable) for name, variable in keywords["tools"].items()}
-        asked = client.ask(target, prompt, cell_id=self._cell_id(), raises=True, **keywords)
-        run = self._wait(client.Session(asked), output)
+        background = keywords.get("background", False)
+        own = {"cell_id": self._cell_id(), "raises": not background, "style": self._style()}
+        session = client.Session(client.ask(target, prompt, **own, **keywords))
+        if background:
+            return self._in_background(session, output)
+        run = self._wait(session, output)
         if run.outcome is not None and run.outcome.value != "stopped":
             run.raise_for_outcome()
+        return None
+
+    def _in_background(self, session: Any, output: str | None) -> Any:
+        """The handle: in the variable where one is named, else as the cell's value."""
+        from streamnb.background import Background
+
+        handle = Background(session)
+        if output is None:
+            return handle
+        self._ip.user_ns[output] = handle
+        return None
+
+    def _style(self) -> Style:
+        return Style(self.rate, self.height, tuple(self.tabs), self.markdown, self.reduced_motion)
 
     def _wait(self, session: Any, output: str | None) -> Any:
         if output is not None:

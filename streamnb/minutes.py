@@ -48,6 +48,8 @@ def run_line(info: RunInfo, target: Target, prompt: Prompt, t_ns: int, secrets: 
         "profile": info.profile,
         "model": info.model,
         "cell_id": info.cell_id,
+        "chat": info.chat,
+        "repeat": info.repeat,
         "usage": info.usage,
     }
     return RunLine(

@@ -123,6 +123,7 @@ def build_parser(target: str | None = None) -> argparse.ArgumentParser:
     add("--press", metavar="LABEL", help="press a button that the last run offered")
     add("--tool", metavar="NAME=FUNCTION", action=_Tool, dest="tools", help="a function of yours the model may call")
     add("--display", choices=MODES, help="how to show it")
+    add("--background", action="store_const", const=True, help="do not wait: the cell ends, the panel goes on")
     clock = "the vendor's limit + 15, else"
     add("--timeout", metavar="S", type=_seconds, help=f"seconds for the whole run ({clock} none)")
     add("--timeout-first", metavar="S", type=_seconds, help="seconds until the first data (300)")
@@ -225,5 +226,5 @@ targets that need no key:
 %chatstream providers | runs | last     tables of what there is; the latest run
 %chatstream TARGET [options]            a run without a prompt, where the API allows it
 %chatstream replay FILE|RUN [--speed X|max] [-o NAME]    a recording again, at its own pace; nothing is sent
-%config ChatStream                      defaults: display, record, timeout_first, timeout_idle
+%config ChatStream                      defaults: display, record, timeouts, and the panel's looks
 """

@@ -170,6 +170,8 @@ def _info(run: RunLine) -> RunInfo:
         profile=_str(meta.get("profile")),
         model=_str(meta.get("model")),
         cell_id=_str(meta.get("cell_id")),
+        chat=_str(meta.get("chat")),
+        repeat=meta["repeat"] if isinstance(meta.get("repeat"), int) else None,
         usage=_str(meta.get("usage")) or "last",
     )
 
@@ -193,7 +195,7 @@ def contents_of(record: Record, prompt: Prompt) -> Contents:
     asked = {field.name: getattr(prompt, field.name) for field in dataclasses.fields(prompt)} | {"tools": []}
     first_ns = record.calls[0].t_ns if record.calls else 0
     clock = {"t_ns": first_ns, "wall_ns": info.started_ns}
-    meta = {name: getattr(info, name) for name in ("profile", "model", "cell_id", "usage")}
+    meta = {name: getattr(info, name) for name in ("profile", "model", "cell_id", "chat", "repeat", "usage")}
     run = RunLine(info.run_id, info.provider, info.target, {}, asked, clock, 0, meta)
     chunks, lines = record.chunks, list[Line]([run])
     begun = 0

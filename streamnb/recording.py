@@ -9,7 +9,7 @@ import dataclasses
 import json
 import math
 from array import array
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from streamnb.conversation import Step
@@ -264,6 +264,42 @@ class Record:
     def close_ns(self) -> int | None:
         """End of the last streaming body."""
         return next((row.end_ns for row in reversed(self.calls) if row.timed and row.end_ns is not None), None)
+
+    def happenings(self) -> Iterator[Arrival | tuple[str, int]]:
+        """What a view was told while the run lived: phases with their time (ns), and arrivals, in the order of time."""
+        told = [("connecting", self.calls[0].t_ns)] if self.calls else []
+        told += [("waiting", row.t0_ns) for row in self.calls if row.timed and row.t0_ns is not None]
+        due = 0
+        for arrival in self._arrivals():
+            while due < len(told) and told[due][1] <= arrival.chunk.t_ns:
+                yield told[due]
+                due += 1
+            yield arrival
+        yield from told[due:]
+
+    def _arrivals(self) -> Iterator[Arrival]:
+        chunks, events = self.chunks, self.events
+        n_events, seq = len(events), 0
+        for number in range(len(chunks)):
+            first = seq
+            while seq < n_events and events.chunk[seq] <= number:
+                seq += 1
+            data = chunks.data[number]
+            chunk = Chunk(number, chunks.call[number], chunks.t_ns[number], len(data), chunks.wire_bytes[number], data)
+            yield Arrival(chunk, tuple(self._recorded(at) for at in range(first, seq)))
+
+    def _recorded(self, seq: int) -> Event:
+        events = self.events
+        choice, data = events.choice[seq], events.data[seq]
+        return Event(
+            events.kind[seq],  # type: ignore[arg-type]  # it was a kind when it was written
+            events.text[seq],
+            None if choice == _NONE else choice,
+            events.name[seq],
+            events.id[seq],
+            None if data is None else json.loads(data),
+            choices=events.choices.get(seq, ()),
+        )
 
     def counts(self) -> dict[str, int]:
         """For the transcript's end line."""

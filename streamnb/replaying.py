@@ -51,7 +51,7 @@ class Replay(Session):
 
     def start(self) -> portal.Task[None]:
         """Open the view here and play on the loop thread."""
-        self.view.open(self.run.header(self._note), self.stop)
+        self.view.open(self.run.header(self._note), self.stop, self.run.look)
         self.task = portal.spawn(self._player.run())
         return self.task
 

@@ -5,12 +5,13 @@ Knows how the parts are put together. Must not know: sockets, how a run came abo
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from streamnb.display import BETWEEN_CALLS, Final, Header, bundle
+from streamnb.display import BETWEEN_CALLS, Final, Header, Look, bundle
 from streamnb.errors import RunError, UsageError, did_you_mean
 from streamnb.events import Choice, Outcome, Prompt
 from streamnb.providers import Provider
@@ -57,6 +58,13 @@ class Run:
     def provider(self) -> Provider:
         """What read it."""
         return self._provider
+
+    @functools.cached_property
+    def look(self) -> Look:
+        """What a display may ask about it. For streamnb's own modules."""
+        from streamnb.inspection import Inspection
+
+        return Inspection(self._record, self._provider)
 
     # -- what came ------------------------------------------------------------------------------------------------
 
@@ -322,9 +330,14 @@ class Run:
             error=self.error or self.warning,
             summary={**self.row(), **self._rate()},
             citations=[{str(name): value for name, value in row.items()} for row in cited.to_dict("records")],
-            messages=self.messages if self._record.events.kind.count("delta") else [],
             choices=[choice.label for choice in self.choices],
+            request=self._curl(),
         )
+
+    def _curl(self) -> str:
+        """The streaming request as a command: what a colleague needs to see the same."""
+        sent = [one.curl for row, one in zip(self._record.calls, self.look.sent(), strict=False) if row.timed]
+        return sent[-1] if sent else ""
 
     def _rate(self) -> dict[str, Any]:
         """Text chunks per second, for displays: shown only where the server counted no tokens."""
@@ -350,7 +363,7 @@ class Run:
 
     def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, str]:
         del kwargs
-        return bundle(self.header(), self.final())
+        return bundle(self._record.happenings(), self.final(), self.header(), self.look)
 
     def raise_for_outcome(self) -> None:
         """Do nothing when it is `ok`.

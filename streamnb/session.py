@@ -44,16 +44,20 @@ class Engine(Protocol):
 class Session:
     """A run under way: made on the caller's thread, driven on the loop thread.
 
+    Args:
+        asked: what to do.
+        view: where it is shown, if not as `asked.display` says.
+
     Raises:
         UsageError: the call does not fit, or a key is missing; nothing was sent or written.
     """
 
-    def __init__(self, asked: Ask) -> None:
+    def __init__(self, asked: Ask, view: View | None = None) -> None:
         self.asked = asked = going_on(asked)
         target = _target(asked)
         prompt = prompt_of(asked, target.model)
         deadlines = clocks(target.provider.limits, asked.timeout_first, asked.timeout_idle, asked.timeout)
-        self.view: View = open_view(asked.display) if asked.records is None else open_progress(asked.display)
+        self.view: View = view or _view(asked)
         self.on_arrival: Callable[[Arrival], None] | None = None
         watching = (self.view, self)
         self._driver = Driver(
@@ -69,6 +73,8 @@ class Session:
             profile=target.profile,
             model=target.model if asked.records is None else None,
             cell_id=asked.cell_id,
+            chat=asked.chat,
+            repeat=asked.repeat,
             usage=target.provider.usage,
         )
         path = file if asked.record else None
@@ -81,7 +87,8 @@ class Session:
     def start(self) -> portal.Task[None]:
         """Open the view here and the run on the loop thread."""
         remember(self.run)
-        self.view.open(self.run.header(_notice(self.run.path) if self.asked.notice else ""), self.stop)
+        note = _notice(self.run.path) if self.asked.notice else ""
+        self.view.open(self.run.header(note), self.stop, self.run.look)
         self.task = portal.spawn(self._drive())
         return self.task
 
@@ -150,11 +157,24 @@ class Session:
         if self.task is not None:
             concurrent.futures.wait({self.task}, timeout=STOP_S)
 
+    def follow(self) -> None:
+        """Paint until the run is over, then show the final state: what the thread of a background run does."""
+        while not self._running.done():
+            concurrent.futures.wait({self._running}, timeout=0.05)
+            self.tick()
+        self.close()
+
     @property
     def _running(self) -> portal.Task[None]:
         if self.task is None:
             raise RuntimeError("the session has not started")
         return self.task
+
+
+def _view(asked: Ask) -> View:
+    if asked.records is not None:
+        return open_progress(asked.display)
+    return open_view(asked.display, asked.style, later=asked.background)
 
 
 def _target(asked: Ask) -> settings.Target:

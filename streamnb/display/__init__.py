@@ -7,21 +7,26 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterable
 from typing import Any
 
-from streamnb.display.static import StaticView, bundle
 from streamnb.display.terminal import PlainView
-from streamnb.display.view import BETWEEN_CALLS, Final, Header, NullView, View
+from streamnb.display.view import BETWEEN_CALLS, TABS, Final, Header, Look, NullView, Phase, Style, View
 from streamnb.errors import UsageError, did_you_mean
+from streamnb.events import Arrival
 
 MODES = ("auto", "panel", "static", "plain", "none")
 
 __all__ = [
     "BETWEEN_CALLS",
     "MODES",
+    "TABS",
     "Final",
     "Header",
+    "Look",
+    "Phase",
     "PlainView",
+    "Style",
     "View",
     "bundle",
     "open_progress",
@@ -30,12 +35,14 @@ __all__ = [
 ]
 
 
-def open_view(mode: str = "auto") -> View:
+def open_view(mode: str = "auto", style: Style | None = None, *, later: bool = False) -> View:
     """Choose the way a run is shown here.
 
     Args:
         mode: one of `MODES`. `auto` takes the environment variable STREAMNB_DISPLAY, else `plain` without a notebook
             kernel, `static` when the kernel runs headless (nbclient, papermill, nbconvert), else `panel`.
+        style: how a panel looks.
+        later: the cell ends before the run does (`--background`).
 
     Returns:
         A view that is not yet open; nothing was displayed.
@@ -49,13 +56,42 @@ def open_view(mode: str = "auto") -> View:
                 raise UsageError("display=panel needs a notebook kernel; here use display=plain")
             from streamnb.display.panel import PanelView
 
-            return PanelView()
+            return PanelView(style)
         case "static":
-            return StaticView()
+            from streamnb.display.static import StaticView
+
+            return StaticView(style, later=later)
         case "plain":
             return PlainView()
         case _:
             return NullView()
+
+
+def bundle(
+    happenings: Iterable[Arrival | tuple[str, int]], final: Final, header: Header, look: Look | None = None
+) -> dict[str, str]:
+    """The static output of a run that ended: what a saved notebook keeps.
+
+    Args:
+        happenings: all that came, and the phases with their time (ns), in the order of time.
+        final: how it ended.
+        header: what was asked of whom.
+        look: what may be asked about the run.
+
+    Returns:
+        `{"text/html": ..., "text/plain": ...}`.
+    """
+    from streamnb.display.lane import Lane
+    from streamnb.display.static import bundle as built
+
+    lane = Lane(0, header, look=look)
+    for one in happenings:
+        if isinstance(one, Arrival):
+            lane.arrive(one)
+        else:
+            lane.phase(*one)
+    lane.finish(final)
+    return built(lane)
 
 
 def open_progress(mode: str = "auto") -> View:

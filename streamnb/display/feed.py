@@ -8,7 +8,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 from collections.abc import Callable
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from streamnb.display.figures import DOT, missing
 from streamnb.display.inert import Joiner, well_formed
@@ -23,8 +23,21 @@ SHOWN_LIMIT: Final = 1_000_000
 _BEYOND: Final = f"the screen stops here, after {SHOWN_LIMIT:,} characters; the whole text is in the result"
 
 
-Place = Literal["reasoning", "before", "answer", "after", "error", "replaced"]
-"""Where a piece of text belongs: `before` and `after` are lines above and below the answer."""
+Place = Literal["reasoning", "answer", "replaced", "error", "message", "tool", "cite", "note"]
+
+
+class Part(NamedTuple):
+    """One piece of what is shown.
+
+    Attributes:
+        place: what it is; `replaced` means that the answer starts anew.
+        text: the text as it may be shown, or the quiet line that says it; "" where there is nothing to say.
+        event: what it came from, for `message`, `tool`, `cite` and `note`.
+    """
+
+    place: Place
+    text: str
+    event: Event | None = None
 
 
 @dataclasses.dataclass
@@ -32,22 +45,19 @@ class Batch:
     """What one drain brought.
 
     Attributes:
-        parts: place and text, in the order of arrival; `replaced` means that the answer starts anew.
+        parts: in the order of arrival.
+        arrivals: the reads behind them.
     """
 
-    parts: list[tuple[Place, str]] = dataclasses.field(default_factory=list)
+    parts: list[Part] = dataclasses.field(default_factory=list)
+    arrivals: list[Arrival] = dataclasses.field(default_factory=list)
 
     def __bool__(self) -> bool:
         return bool(self.parts)
 
-    @property
-    def replaced(self) -> bool:
-        """True when the answer so far is no longer the answer."""
-        return any(place == "replaced" for place, _ in self.parts)
-
-    def of(self, place: Place) -> list[str]:
-        """The texts of one place."""
-        return [text for where, text in self.parts if where == place]
+    def of(self, *places: Place) -> list[str]:
+        """The texts of these places."""
+        return [part.text for part in self.parts if part.place in places]
 
 
 class Channel:
@@ -92,9 +102,8 @@ class Feed:
         meter: the live figures.
         answer: the answer as shown so far.
         reasoning: the reasoning as shown so far.
-        before: every line shown above the answer.
-        after: every line shown below the answer.
         errors: every error shown so far.
+        n_lines: how many messages, tool calls and notes were shown.
         started_ns: when the run's clock started, or None.
         note: the name of the last phase the run announced.
     """
@@ -105,13 +114,10 @@ class Feed:
         self.meter = Meter()
         self.answer = Channel(make_inert)
         self.reasoning = Channel(make_inert)
-        self.before: list[str] = []
-        self.after: list[str] = []
         self.errors: list[str] = []
+        self.n_lines = 0
         self.started_ns: int | None = None
         self.note = "connecting"
-        self._answer_began = False
-        self._n_messages_before = 0
         self._other_choices: set[int] = set()
         self._call = -1
         self._streamed = -1
@@ -131,14 +137,14 @@ class Feed:
             item = self._inbox.popleft()
             if isinstance(item, Arrival):
                 self.meter.arrive(item)
+                batch.arrivals.append(item)
                 self._call = item.chunk.call
                 self._clock(item.chunk.t_ns)
                 for event in item.events:
                     self._event(event, batch)
             else:
                 self._announce(*item)
-        self.before += batch.of("before")
-        self.after += batch.of("after")
+        self.n_lines += sum(bool(text) for text in batch.of("message", "tool", "note"))
         self.errors += batch.of("error")
         return batch
 
@@ -149,11 +155,9 @@ class Feed:
         return self.note if announced else phase
 
     def measured(self, final: FinalState) -> FinalState:
-        """The final state with what was seen live where it does not say: figures, which messages came first."""
+        """The final state with the figures that were seen live where it does not say."""
         known = {name: value for name, value in final.summary.items() if not missing(value)}
-        before = self._n_messages_before if final.n_messages_before is None else final.n_messages_before
-        summary = {**self.meter.summary(), **known}
-        return dataclasses.replace(final, summary=summary, n_messages_before=before)
+        return dataclasses.replace(final, summary={**self.meter.summary(), **known})
 
     def _line(self, text: str) -> str:
         return self._make_inert()(well_formed(text))
@@ -182,41 +186,41 @@ class Feed:
             case "replace":
                 self.answer.clear()
                 self._streamed = self._call
-                batch.parts.append(("replaced", ""))
+                batch.parts.append(Part("replaced", ""))
                 self._text("answer", event.text, batch)
             case "error":
-                batch.parts.append(("error", self._line(event.text or event.name or "the stream reported an error")))
+                said = event.text or event.name or "the stream reported an error"
+                batch.parts.append(Part("error", self._line(said)))
+            case "citation":
+                batch.parts.append(Part("cite", "", event))
             case _:
-                self._say(_lines(event), batch)
-                self._n_messages_before += event.kind == "message" and not self._answer_began
+                batch.parts += [Part(place, self._line(text), event) for place, text in _said(event)]
 
     def _text(self, place: Literal["answer", "reasoning"], text: str, batch: Batch) -> None:
         channel = self.answer if place == "answer" else self.reasoning
         was_full = channel.full
-        batch.parts.append((place, channel.feed(text)))
-        self._answer_began |= place == "answer" and bool(text)
+        batch.parts.append(Part(place, channel.feed(text)))
         if channel.full and not was_full:
-            self._say([_BEYOND], batch)
-
-    def _say(self, lines: list[str], batch: Batch) -> None:
-        place: Place = "after" if self._answer_began else "before"
-        batch.parts += [(place, self._line(line)) for line in lines]
+            batch.parts.append(Part("note", _BEYOND))
 
     def _other_choice(self, choice: int, batch: Batch) -> None:
         if choice not in self._other_choices:
             self._other_choices.add(choice)
-            self._say([f"choice {choice} arrives as well; its text is in the events of the result"], batch)
+            said = f"choice {choice} arrives as well; its text is in the events of the result"
+            batch.parts.append(Part("note", said))
 
 
-def _lines(event: Event) -> list[str]:
-    """The quiet lines an event makes on the screen; most kinds make none."""
-    lines = []
+def _said(event: Event) -> list[tuple[Place, str]]:
+    """What an event says beside the answer; most kinds say nothing."""
+    said: list[tuple[Place, str]] = []
     if event.kind == "message" and (event.text or event.name):
-        lines.append(event.text or f"({event.name})")
-    if event.kind in {"tool_call", "action"} and event.name:
-        lines.append(f"{event.kind.replace('_', ' ')}: {event.name}")
-    if event.kind == "item" and event.choices and event.text:  # a card
-        lines.append(event.text)
+        said.append(("message", event.text or f"({event.name})"))
+    elif event.kind in {"tool_call", "tool_result"}:
+        said.append(("tool", f"{event.kind.replace('_', ' ')}: {event.name}" if event.name else ""))
+    elif event.kind == "action" and event.name:
+        said.append(("note", f"action: {event.name}"))
+    elif event.kind == "item" and event.choices and event.text:  # a card
+        said.append(("message", event.text))
     if event.choices:
-        lines.append("choices: " + DOT.join(choice.label for choice in event.choices))
-    return lines
+        said.append(("note", "choices: " + DOT.join(choice.label for choice in event.choices)))
+    return said

@@ -59,6 +59,9 @@ class _Progress(abc.ABC):
         parts = [self._counted(header, None), final.outcome.value, error_line(final), header.note]
         self._end(line(DOT.join(part for part in parts if part)))
 
+    def repeat(self) -> None:  # noqa: B027  # nothing to do in either kind
+        """Do nothing: a line that is written stays."""
+
     def _counted(self, header: Header, now_ns: int | None) -> str:
         while self._inbox:
             self._n += self._inbox.popleft()

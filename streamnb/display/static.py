@@ -5,12 +5,14 @@ Knows HTML and what survives when viewers strip style and script. Must not know:
 
 from __future__ import annotations
 
+import functools
 import html
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
 
-from streamnb.display.feed import SHOWN_LIMIT, Feed
+from streamnb.display import strip
+from streamnb.display.feed import SHOWN_LIMIT
 from streamnb.display.figures import (
     DOT,
     error_line,
@@ -23,8 +25,10 @@ from streamnb.display.figures import (
     verdict,
 )
 from streamnb.display.inert import visible, well_formed
+from streamnb.display.lane import Lane
+from streamnb.display.sources import Source
 from streamnb.display.view import Final as FinalState
-from streamnb.display.view import Header, Look
+from streamnb.display.view import Header, Look, Style
 from streamnb.events import Arrival
 
 _MUTED: Final = "color:var(--jp-ui-font-color2,var(--vscode-descriptionForeground,inherit))"
@@ -40,7 +44,8 @@ _TEXT: Final = (
     "font-size:var(--jp-content-font-size1,14px);line-height:1.6;background:transparent;border:0;color:inherit"
 )
 _QUIET: Final = f"{_TEXT};{_MUTED};padding-top:2px;font-size:var(--jp-ui-font-size1,13px)"
-_MESSAGE: Final = f"{_TEXT};margin:0 0 4px;padding:1px 0 1px 10px;border-left:3px solid {_LINE};{_SMALL}"
+_DOC: Final = f"padding:4px 12px 6px;overflow-x:auto;font-family:{_FONT};font-size:var(--jp-content-font-size1,14px);line-height:1.6"
+_CODE: Final = f"{_TEXT};padding-top:2px;font-family:var(--jp-code-font-family,monospace);font-size:12px"
 _CELL: Final = "border:0;background:transparent;text-align:left;padding:0 16px 0 0;white-space:nowrap"
 _ERROR: Final = f"margin:0;padding:8px 12px;white-space:pre-wrap;overflow-wrap:anywhere;{_SMALL};border-left:3px solid"
 _GOOD: Final = "var(--jp-success-color1,var(--vscode-testing-iconPassed,#2e7d32))"
@@ -53,71 +58,134 @@ _SIGNS: Final = {
 }
 
 
-def bundle(header: Header, final: FinalState) -> dict[str, str]:
-    """Build the static output of a run.
+def bundle(lane: Lane) -> dict[str, str]:
+    """Build the static output of a run that ended.
 
-    Everything that came from outside is escaped and every character that acts is made visible (S1, S2); links only
-    for http and https, with their host beside them (S3). The HTML is ordinary `h4`, `pre`, `details`, `ol`, `table`, so
-    that it reads well where viewers strip style; there is no `text/markdown` and nothing is ever loaded.
+    The answer is the sanitized HTML that the panel showed; everything else that came from outside is escaped, and every
+    character that acts is made visible (S1, S2). Links only for http, https and mail, with their host beside them (S3).
+    The HTML is ordinary `h4`, `p`, `pre`, `details`, `ol`, `table`, so that it reads well where viewers strip style;
+    there is no `text/markdown` and nothing is ever loaded.
 
     Args:
-        header: what was asked of whom.
-        final: how it ended.
+        lane: the run as it was shown; it has its final state.
 
     Returns:
         `{"text/html": ..., "text/plain": ...}`.
     """
-    before, after = final.messages_around
+    final = _final(lane)
     sections = (
-        _head(header, final),
+        _head(lane.header, final),
         _reasoning(final),
-        _messages(before, "10px 12px 0"),
-        _pre(final.text, _TEXT) if final.text else "",
-        _messages(after, "0 12px 10px"),
+        _answer(lane),
         _choices(final.choices),
         _error(final),
-        _citations(final.citations),
+        _citations(lane.sources.rows),
+        _timing(lane, final),
         _table(final.summary),
-        _note(header.note),
+        _request(final),
+        _note(lane.header.note),
     )
     body = "\n".join(section for section in sections if section)
-    return {"text/html": f'<div style="{_CARD}">\n{body}\n</div>', "text/plain": _plain(final)}
+    page = f'<style>{_css()}</style>\n<div class="snb-static" style="{_CARD}">\n{body}\n</div>'
+    return {"text/html": page, "text/plain": _plain(final)}
 
 
 class StaticView:
-    """Shows nothing until the end, then the bundle, once: for headless runs and saved notebooks (NOTEBOOK.md 3, 4)."""
+    """Shows nothing until the end, then the bundle, once: for headless runs and saved notebooks (NOTEBOOK.md 3, 4).
 
-    def __init__(self) -> None:
-        self._feed = Feed(lambda: visible)
-        self._header: Header | None = None
+    Args:
+        style: how it looks.
+        later: the cell ends before the run (`--background`): its output is kept open for the bundle.
+    """
+
+    def __init__(self, style: Style | None = None, *, later: bool = False) -> None:
+        self._style = style or Style()
+        self._later = later
+        self._lane: Lane | None = None
+        self._handle: Any = None
+        self._bundle: dict[str, str] | None = None
 
     def open(self, header: Header, stop: Callable[[], None], look: Look | None = None) -> None:
         """Remember the header; a static output has no Stop button."""
-        del stop, look
-        self._header = header
+        del stop
+        self._lane = Lane(0, header, self._style, look)
+        if self._later:
+            from IPython.display import display
+
+            waiting = {"text/html": f"<p>{_safe(header.title)}: running</p>", "text/plain": f"{header.title}: running"}
+            self._handle = display(waiting, raw=True, display_id=True)  # type: ignore[no-untyped-call]
 
     def phase(self, name: str, t_ns: int) -> None:
         """Announce a phase."""
-        self._feed.phase(name, t_ns)
+        if self._lane is not None:
+            self._lane.phase(name, t_ns)
 
     def arrive(self, arrival: Arrival) -> None:
         """Hand over an arrival."""
-        self._feed.arrive(arrival)
+        if self._lane is not None:
+            self._lane.arrive(arrival)
 
     def paint(self, now_ns: int) -> None:
         """Count what arrived; show nothing."""
-        del now_ns
-        self._feed.drain()
+        if self._lane is not None and self._bundle is None:
+            self._lane.news(now_ns)
 
     def close(self, final: FinalState) -> None:
         """Display the bundle."""
-        if self._header is None:
+        if self._lane is None or self._bundle is not None:
             return
-        from IPython.display import display
+        self._lane.finish(final)
+        self._bundle = bundle(self._lane)
+        if self._handle is None:
+            from IPython.display import display
 
-        header, self._header = self._header, None
-        self._feed.drain()
-        display(bundle(header, self._feed.measured(final)), raw=True)  # type: ignore[no-untyped-call]
+            display(self._bundle, raw=True)  # type: ignore[no-untyped-call]
+        self.repeat()
+
+    def repeat(self) -> None:
+        """Show the bundle in the place kept for it: a runner that was not listening gets it now."""
+        if self._handle is not None and self._bundle is not None:
+            self._handle.update(self._bundle, raw=True)
+
+
+@functools.cache
+def _css() -> str:
+    """Colours of code and the look of tables; where a viewer strips it, the text remains."""
+    return (Path(__file__).parent / "static.css").read_text(encoding="utf-8")
+
+
+def _final(lane: Lane) -> FinalState:
+    if lane.final is None:
+        raise RuntimeError("the lane has no final state yet")
+    return lane.final
+
+
+def _answer(lane: Lane) -> str:
+    shown = lane.document.html()
+    return f'<div class="snb-doc" style="{_DOC}">\n{shown}\n</div>' if shown else ""
+
+
+def _timing(lane: Lane, final: FinalState) -> str:
+    """The timing picture, folded away: it is drawn by us from numbers only."""
+    marks = lane.timeline.marks()
+    if not marks:
+        return ""
+    picture = strip.svg(
+        marks,
+        t0_ms=lane.timeline.t0_ms,
+        end_ms=lane.timeline.end_ms,
+        stalls=lane.timeline.stalls(),
+        phases=lane.phases,
+        label=summary_line(final),
+    )
+    return f'<div style="padding:8px 12px 2px;border-top:1px solid {_LINE}">{picture}</div>'
+
+
+def _request(final: FinalState) -> str:
+    if not final.request:
+        return ""
+    summary = f'<summary style="padding:5px 12px;cursor:pointer;{_SMALL};{_MUTED}">Request</summary>'
+    return f'<details style="border-top:1px solid {_LINE}">{summary}\n{_pre(final.request, _CODE)}\n</details>'
 
 
 def _safe(text: Any) -> str:
@@ -149,11 +217,6 @@ def _reasoning(final: FinalState) -> str:
     return f'<details style="border-bottom:1px solid {_LINE}">{summary}\n{_pre(final.reasoning, _QUIET)}\n</details>'
 
 
-def _messages(messages: Sequence[str], padding: str) -> str:
-    lines = "\n".join(_pre(message, _MESSAGE) for message in messages)
-    return f'<div style="padding:{padding}">\n{lines}\n</div>' if messages else ""
-
-
 def _choices(labels: Sequence[str]) -> str:
     """What can be answered with: read here, pressed by the next cell; a saved notebook has nothing that acts (S1)."""
     chips = " ".join(f'<span style="{_BUTTON}">{_safe(label)}</span>' for label in labels)
@@ -169,47 +232,23 @@ def _error(final: FinalState) -> str:
     return f'<p style="{_ERROR} {colour}">{named}{_safe(final.error)}</p>'
 
 
-def _citations(citations: Sequence[Mapping[str, Any]]) -> str:
-    if not citations:
+def _citations(sources: Sequence[Source]) -> str:
+    if not sources:
         return ""
-    rows = "\n".join(f"<li>{_citation(citation)}</li>" for citation in citations)
+    rows = "\n".join(f'<li value="{source.number}">{_citation(source)}</li>' for source in sources)
     return (
-        f'<p style="margin:0;padding:6px 12px 0;{_SMALL};{_MUTED}">Citations</p>\n'
+        f'<p style="margin:0;padding:6px 12px 0;{_SMALL};{_MUTED}">Sources</p>\n'
         f'<ol style="margin:0;padding:2px 12px 8px 36px;{_SMALL}">\n{rows}\n</ol>'
     )
 
 
-def _citation(citation: Mapping[str, Any]) -> str:
-    title, url, source = (
-        "" if missing(citation.get(key)) else str(citation[key]).strip() for key in ("title", "url", "source_type")
-    )
-    host = link_host(url)
-    shown = _safe(title or url or "untitled")
-    if host:
-        target = html.escape(url)
-        shown = f'<a href="{target}" target="_blank" rel="noopener noreferrer nofollow">{shown}</a> ({_safe(host)})'
-    elif url and title:
-        shown += f" ({_safe(url)})"
-    return shown + (f'<span style="{_MUTED}">{DOT}{_safe(source)}</span>' if source else "")
-
-
-def link_host(url: str) -> str:
-    """The host a link really leads to, or "" when it must not become a link (S3).
-
-    Args:
-        url: what the API gave; only absolute http and https URLs without spaces or controls become links.
-
-    Returns:
-        The host as a browser would contact it (non-ASCII names in their ASCII form).
-    """
-    if not url.isprintable() or " " in url or "\\" in url:
-        return ""
-    try:
-        parts = urlsplit(url)
-        host = parts.hostname or ""
-        return host.encode("idna").decode("ascii") if parts.scheme in {"http", "https"} else ""
-    except ValueError:  # UnicodeError (a name no DNS knows) is one as well
-        return ""
+def _citation(source: Source) -> str:
+    shown = _safe(source.title)
+    if source.url:
+        target = html.escape(source.url)
+        shown = f'<a href="{target}" target="_blank" rel="noopener noreferrer nofollow">{shown}</a>'
+        shown += f" ({_safe(source.host)})"
+    return shown + (f'<span style="{_MUTED}">{DOT}{_safe(source.kind)}</span>' if source.kind else "")
 
 
 def _table(summary: Mapping[str, Any]) -> str:

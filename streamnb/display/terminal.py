@@ -62,7 +62,7 @@ class PlainView:
             return
         header, self._header = self._header, None
         self._write(self._feed.drain())
-        if final.text and not self._feed.answer.text and not self._feed.before:
+        if final.text and not self._feed.answer.text and not self._feed.n_lines:
             self._section_text("answer", line(final.text[:SHOWN_LIMIT]))
         for source in _sources(final):
             self._line(source, dim=True)
@@ -74,8 +74,11 @@ class PlainView:
         if header.note:
             self._line(line(header.note), dim=True)
 
+    def repeat(self) -> None:
+        """Do nothing: a line that is written stays."""
+
     def _write(self, batch: Batch) -> None:
-        for place, text in batch.parts:
+        for place, text, _ in batch.parts:
             match place:
                 case "answer" | "reasoning":
                     self._section_text(place, text)
@@ -83,8 +86,10 @@ class PlainView:
                     self._line("(the answer so far was replaced:)", dim=True)
                 case "error":
                     pass  # said at the end, where the outcome may say it better
-                case _:
+                case _ if text:
                     self._line(text)
+                case _:
+                    pass
         self._stream.flush()
 
     def _section_text(self, section: str, text: str) -> None:

@@ -62,10 +62,9 @@ class Final:
         outcome: how the run ended.
         error: one line: whose fault and what next, or None.
         summary: plain values under the column names of the table `runs`; a missing value is NaN or absent.
-        citations: rows of the table `citations`: `title`, `url`, `source_type`.
-        messages: whole messages (bot bubbles), in order.
+        citations: rows of the table `citations`: `title`, `url`, `source_type`, `at_char`.
         choices: labels of the buttons that the platform offers now.
-        n_messages_before: how many of them came before the answer's first text; None when unknown: all.
+        request: the streaming request as a curl command, "" when not known.
     """
 
     text: str
@@ -74,17 +73,8 @@ class Final:
     error: str | None
     summary: Mapping[str, Any]
     citations: Sequence[Mapping[str, Any]]
-    messages: Sequence[str]
-    n_messages_before: int | None = None
     choices: Sequence[str] = ()
-
-    @property
-    def messages_around(self) -> tuple[Sequence[str], Sequence[str]]:
-        """The messages above and below the answer; none when the answer is made of them: they would show twice."""
-        if "".join("".join(self.messages).split()) == "".join(self.text.split()):
-            return (), ()
-        cut = len(self.messages) if self.n_messages_before is None else self.n_messages_before
-        return self.messages[:cut], self.messages[cut:]
+    request: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -200,7 +190,7 @@ class Look(Protocol):
         ...
 
     def phases(self) -> list[Phase]:
-        """The phases of the latest streaming call, as far as it came: DNS, connect, TLS, request, headers, first byte."""
+        """The phases of the latest streaming call, as far as it came: DNS, connect, TLS, headers, first byte."""
         ...
 
 
@@ -232,7 +222,10 @@ class View(Protocol):
         """Show what arrived, with at most one message. Main thread, about every 50 ms."""
 
     def close(self, final: Final) -> None:
-        """Show the final state and let go. Main thread, always called; a second call does nothing."""
+        """Show the final state and let go. Always called; a second call does nothing."""
+
+    def repeat(self) -> None:
+        """Show the final state once more, for a runner that was not listening when it came."""
 
 
 class NullView:
@@ -251,4 +244,7 @@ class NullView:
         """Do nothing."""
 
     def close(self, final: Final) -> None:
+        """Do nothing."""
+
+    def repeat(self) -> None:
         """Do nothing."""

@@ -16,15 +16,21 @@ import anywidget
 _KEPT_PANELS: Final = 8
 
 
+def _joined(ending: str) -> str:
+    """The parts of the page in the order of their names: one module, one style sheet, nothing built or fetched."""
+    parts = sorted((Path(__file__).parent / "page").glob(f"*.{ending}"))
+    return "".join(part.read_text(encoding="utf-8") for part in parts)
+
+
 class Panel(anywidget.AnyWidget):
     """The widget: its state always holds the text so far, so a reloaded page finds the stream where it is."""
 
-    _esm = Path(__file__).parent / "panel.js"
-    _css = Path(__file__).parent / "panel.css"
+    _esm = _joined("js")
+    _css = _joined("css")
     _kept: ClassVar[collections.deque[Panel]] = collections.deque()
 
     def __init__(self, state: Callable[[], dict[str, Any]], heard: Callable[[Any], None]) -> None:
-        self._run_state = state
+        self._board_state = state
         self._heard = heard
         self._n_asked_for = 0
         self._page_is_done = False
@@ -36,11 +42,11 @@ class Panel(anywidget.AnyWidget):
         return "<streamnb panel>"
 
     def get_state(self, key: Any = None, drop_defaults: bool = False) -> dict[str, Any]:
-        """The traits, and the run beside them whenever all of the state is asked for."""
+        """The traits, and the board beside them whenever all of the state is asked for."""
         state: dict[str, Any] = super().get_state(key, drop_defaults)
         if key is None:
             self._n_asked_for += 1
-            state["run"] = self._run_state()
+            state["board"] = self._board_state()
         return state
 
     def hear_while_busy(self) -> bool:

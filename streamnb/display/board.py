@@ -1,0 +1,254 @@
+"""A board: the lanes of one widget, their numbered messages, and the door for what a page asks.
+
+Knows the messages that the page reads and writes. Must not know: recordings, transports, clocks, what a click means.
+"""
+
+from __future__ import annotations
+
+import collections
+import math
+import threading
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Final, Literal
+
+from IPython.core.getipython import get_ipython
+
+from streamnb.display.inert import visible
+from streamnb.display.lane import Lane
+from streamnb.display.view import TABS, EventRow, Sent, Style
+from streamnb.display.view import Final as FinalState
+from streamnb.display.widget import Panel
+
+Layout = Literal["one", "race", "chat"]
+
+_PER_KERNEL_HZ: Final = 200
+"""Messages a second of all boards together (R13)."""
+_HEARTBEAT_NS: Final = 5_000_000_000
+"""A message at least this often while a run lives: the page can tell a quiet stream from a lost kernel."""
+_GRACE_MS: Final = {True: 2500, False: 400}
+"""How long the page waits for a Stop to be acknowledged before it interrupts the kernel: with the hook it will be."""
+_MOST_ROWS: Final = 500
+_KEPT_IDS: Final = 1000
+_HOW: Final = {
+    True: "Stop, Esc, or interrupt the kernel (I, I)",
+    False: "this kernel hears clicks when the cell has ended: Stop interrupts the kernel (I, I)",
+}
+
+
+class Board:
+    """One widget with lanes. `paint` and the rest from one thread at a time; `heard` from any.
+
+    Args:
+        layout: how the page arranges the lanes.
+        style: how it looks.
+        act: what a message from the page means beyond those that only ask; called on any thread, sets flags only.
+    """
+
+    _open: ClassVar[weakref.WeakSet[Board]] = weakref.WeakSet()
+
+    def __init__(self, layout: Layout, style: Style, act: Callable[[Mapping[str, Any]], None]) -> None:
+        self.lanes: list[Lane] = []
+        self.extra: dict[str, Any] = {}
+        self._style = style
+        self._act = act
+        self._lock = threading.RLock()
+        self._asked: collections.deque[Mapping[str, Any]] = collections.deque()
+        self._seen: collections.OrderedDict[Any, None] = collections.OrderedDict()
+        self._seq = 0
+        self._due_ns = 0
+        self._sent_ns = 0
+        self._full_wanted = False
+        self._extra_sent: dict[str, Any] = {}
+        self._fixed = {
+            "layout": layout,
+            "kernel_id": _kernel_id(),
+            "tabs": [tab for tab in style.tabs if tab in TABS],
+            "height": style.height_px,
+            "motion": not style.reduced_motion,
+        }
+        self.widget = Panel(self.state, self.heard)
+        hears = self.widget.hear_while_busy()
+        self._fixed |= {"grace_ms": _GRACE_MS[hears], "hears": hears, "how": _HOW[hears]}
+
+    # -- to the page --------------------------------------------------------------------------------------------
+
+    def add(self, lane: Lane) -> None:
+        """A lane more, at the end."""
+        with self._lock:
+            self.lanes.append(lane)
+            self._open.add(self)
+            self._send_lane(lane)
+
+    def keep(self, lanes: Sequence[Lane]) -> None:
+        """These lanes only."""
+        with self._lock:
+            self.lanes = list(lanes)
+            self._send({"k": "lanes", "keep": [lane.ident for lane in lanes]})
+
+    def paint(self, now_ns: int) -> None:
+        """Send what is new, if anything is and a message is due; answer what was asked."""
+        with self._lock:
+            self._answer()
+            if now_ns < self._due_ns:
+                return
+            message = self._message(now_ns)
+            if message is None:
+                return
+            interval_ns = round(1e9 * max(1 / self._style.rate_hz, len(self._open) / _PER_KERNEL_HZ))
+            self._due_ns = max(self._due_ns, now_ns - interval_ns) + interval_ns
+            self._sent_ns = now_ns
+            self._send(message)
+
+    def end(self, lane: Lane, final: FinalState) -> None:
+        """A lane has its final state: what is left of its news, and the account that replaces the live figures."""
+        with self._lock:
+            last = lane.finish(final)
+            if not self.live:
+                self._open.discard(self)
+            self._send({"k": "end", "i": lane.ident, **last})
+
+    def send_all(self) -> None:
+        """Send everything, whatever the page has."""
+        with self._lock:
+            self._send({"k": "full"})
+
+    def release(self) -> None:
+        """No lane comes any more: let the widget go."""
+        self._open.discard(self)
+        self.widget.release()
+
+    @property
+    def live(self) -> bool:
+        """True while a lane has no final state."""
+        return any(lane.final is None for lane in self.lanes)
+
+    def state(self) -> dict[str, Any]:
+        """The whole board as the page needs it: asked for by a reloaded page or a second one, from any thread."""
+        with self._lock:
+            began = [lane.began_ns for lane in self.lanes]
+            first = next((t_ns for t_ns in began if t_ns is not None), 0)
+            lanes = [
+                lane.state(round(((t_ns or first) - first) / 1e6)) for lane, t_ns in zip(self.lanes, began, strict=True)
+            ]
+            return self._fixed | {"race": None, "chat": None} | self.extra | {"n": self._seq, "lanes": lanes}
+
+    def _message(self, now_ns: int) -> dict[str, Any] | None:
+        heartbeat = now_ns - self._sent_ns >= _HEARTBEAT_NS
+        live = [lane for lane in self.lanes if lane.final is None]
+        parts = [part for lane in live if (part := lane.news(now_ns, heartbeat=heartbeat)) is not None]
+        if self._full_wanted:
+            return {"k": "full"}
+        extra = {key: value for key, value in self.extra.items() if self._extra_sent.get(key) != value}
+        return {"k": "delta", "lanes": parts} | extra if parts or extra else None
+
+    def _send_lane(self, lane: Lane) -> None:
+        at = self.lanes.index(lane)
+        self._send({"k": "lane", "lane": self.state()["lanes"][at], "at": at})
+
+    def _send(self, message: dict[str, Any]) -> None:
+        self._seq += 1
+        if message["k"] == "full":
+            self._full_wanted = False
+            message["board"] = self.state()
+        if message["k"] in {"full", "delta"}:
+            self._extra_sent = dict(self.extra)
+        self.widget.send(message | {"n": self._seq})
+
+    # -- from the page ------------------------------------------------------------------------------------------
+
+    def heard(self, content: Any) -> None:
+        """A message from the page, on whatever thread, and twice where ipykernel lets us hear it early."""
+        if not isinstance(content, dict) or not self._first_time(content.get("q")):
+            return
+        match content.get("k"):
+            case "resync":
+                self._full_wanted = True
+            case "rows" | "raw" | "request":
+                self._asked.append(content)
+            case _:
+                self._act(content)
+        if not self.live:  # nobody paints: whoever hears it answers
+            with self._lock:
+                self._answer()
+                if self._full_wanted:
+                    self.send_all()
+
+    def _first_time(self, ident: Any) -> bool:
+        if not isinstance(ident, (int, float, str)):
+            return True
+        new = ident not in self._seen
+        self._seen[ident] = None
+        if len(self._seen) > _KEPT_IDS:
+            self._seen.popitem(last=False)
+        return new
+
+    def _answer(self) -> None:
+        while self._asked:
+            asked = self._asked.popleft()
+            lane = next((lane for lane in self.lanes if lane.ident == asked.get("lane")), None)
+            if lane is None or lane.look is None:
+                continue
+            self.widget.send({"k": asked["k"], "lane": lane.ident} | _ANSWERS[asked["k"]](lane, asked))
+
+
+def _rows(lane: Lane, asked: Mapping[str, Any]) -> dict[str, Any]:
+    first, n, wanted = asked.get("from"), asked.get("count"), asked.get("kinds")
+    first = max(0, first) if isinstance(first, int) else 0
+    n = min(max(0, n), _MOST_ROWS) if isinstance(n, int) else _MOST_ROWS
+    kinds = [kind for kind in wanted if isinstance(kind, str)] if isinstance(wanted, list) else None
+    assert lane.look is not None  # noqa: S101  # checked by the caller
+    total, rows = lane.look.rows(first, n, kinds)
+    return {"from": first, "total": total, "kinds": dict(lane.look.kinds()), "rows": [_row(row) for row in rows]}
+
+
+def _row(row: EventRow) -> list[Any]:
+    name = None if row.name is None else visible(row.name)
+    return [row.seq, _ms(row.t_s), row.kind, visible(row.text), name, row.chunk, int(row.coalesced)]
+
+
+def _raw(lane: Lane, asked: Mapping[str, Any]) -> dict[str, Any]:
+    seq = asked.get("seq")
+    found = lane.look.raw(seq) if lane.look is not None and isinstance(seq, int) else None
+    if found is None:
+        return {"seq": seq, "text": None, "n_bytes": 0, "cut": False, "t_ms": None}
+    text = visible(found.data.decode("utf-8", "replace"))
+    cut = found.n_bytes > len(found.data)
+    return {"seq": seq, "text": text, "n_bytes": found.n_bytes, "cut": cut, "t_ms": _ms(found.t_s)}
+
+
+def _request(lane: Lane, asked: Mapping[str, Any]) -> dict[str, Any]:
+    del asked
+    return {"calls": [_call(sent) for sent in (lane.look.sent() if lane.look is not None else ())]}
+
+
+def _call(sent: Sent) -> dict[str, Any]:
+    return {
+        "name": sent.name,
+        "method": sent.method,
+        "url": visible(sent.url),
+        "headers": [[visible(part) for part in pair] for pair in sent.headers],
+        "body": visible(sent.body),
+        "status": sent.status,
+        "reply_headers": [[visible(part) for part in pair] for pair in sent.reply_headers],
+        "curl": sent.curl,
+    }
+
+
+_ANSWERS: Final[Mapping[str, Callable[[Lane, Mapping[str, Any]], dict[str, Any]]]] = {
+    "rows": _rows,
+    "raw": _raw,
+    "request": _request,
+}
+
+
+def _ms(t_s: float) -> float | None:
+    return round(t_s * 1000, 3) if math.isfinite(t_s) else None
+
+
+def _kernel_id() -> str:
+    """The id under which a Jupyter server knows this kernel: it names the connection file after it."""
+    kernel = getattr(get_ipython(), "kernel", None)
+    connection_file = getattr(getattr(kernel, "parent", None), "connection_file", "") or ""
+    return Path(connection_file).stem.removeprefix("kernel-")
