@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import uuid
 import weakref
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from streamnb.deadlines import Default, Seconds
@@ -16,8 +16,10 @@ from streamnb.display import Style
 from streamnb.errors import UsageError
 from streamnb.events import Prompt
 from streamnb.functions import Function, declare
+from streamnb.providers import Provider, load
 from streamnb.redaction import redact_url
 from streamnb.results import Run, session
+from streamnb.settings import PROFILES
 
 _asked: weakref.WeakKeyDictionary[Run, Ask] = weakref.WeakKeyDictionary()
 """What each run of this process was asked, for those that go on from it."""
@@ -54,6 +56,8 @@ class Ask:
         tools: functions of yours that the model may call, by the name it calls them.
         records: instead of a prompt: a list of the platform's records (`streamnb.records`).
         take: at most so many of them.
+        history: what was said before, as (role, text) with the role `user` or `assistant`, oldest first: for APIs that
+            keep no conversation themselves (`openai_chat`, `ollama` and what speaks like them).
         options: the provider's own options.
     """
 
@@ -85,6 +89,7 @@ class Ask:
     tools: Mapping[str, Function] = dataclasses.field(default_factory=dict)
     records: str | None = None
     take: int | None = None
+    history: Sequence[tuple[str, str]] = ()
     cell_id: str | None = None
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
@@ -101,6 +106,15 @@ def ask(target: str, prompt: str = "", **keywords: Any) -> Ask:
     return Ask(target, prompt, options=options, **fields)
 
 
+def provider_of(target: str) -> type[Provider]:
+    """The class of the provider behind a target.
+
+    Raises:
+        UsageError: there is none.
+    """
+    return load(PROFILES[target].provider if target in PROFILES else target)
+
+
 def keep(run: Run, asked: Ask) -> None:
     """Remember what a run was asked."""
     _asked[run] = asked
@@ -110,7 +124,7 @@ def prompt_of(asked: Ask, model: str | None) -> Prompt:
     """What is said, with the functions declared and a fresh id for flows that must name something.
 
     Raises:
-        UsageError: a tool is no function.
+        UsageError: a tool is no function, or a history that is none or that the API does not take.
     """
     tools = tuple(declare(name, function) for name, function in asked.tools.items())
     return Prompt(
@@ -123,7 +137,24 @@ def prompt_of(asked: Ask, model: str | None) -> Prompt:
         asked.records,
         asked.take,
         str(uuid.uuid4()),
+        _history(asked),
     )
+
+
+def _history(asked: Ask) -> tuple[tuple[str, str], ...]:
+    """What was said before, checked: what an API would refuse is refused before anything is sent."""
+    if not asked.history:
+        return ()
+    if not provider_of(asked.target).takes_history:
+        raise UsageError(f"{asked.target} takes no history: leave history out.")
+    said = []
+    for one in asked.history:
+        match one:
+            case (("user" | "assistant") as role, str(text)):
+                said.append((role, text))
+            case _:
+                raise UsageError(f"history wants pairs of user or assistant and a text, not {one!r:.80}.")
+    return tuple(said)
 
 
 def going_on(asked: Ask) -> Ask:

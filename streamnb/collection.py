@@ -138,14 +138,14 @@ class Runs(Sequence[Run]):
 
     def compare(
         self,
-        by: str | Sequence[str] = "provider",
+        by: str | Sequence[str] = ("target", "model"),
         metrics: Sequence[str] | None = None,
         quantiles: Sequence[float] = (0.5, 0.95),
     ) -> pd.DataFrame:
         """Groups of these runs beside each other (`streamnb.analysis.compare`); failed runs are only counted.
 
         Args:
-            by: column, or columns, of `table` to group by.
+            by: column, or columns, of `table` to group by: as in a race, each model of a target by itself, unless said.
             metrics: columns of `table` to compare; the times unless said.
             quantiles: as of `streamnb.analysis.compare`.
 

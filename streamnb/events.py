@@ -93,6 +93,8 @@ class Prompt:
         records: instead of a conversation: which list of the platform's records to stream (`Provider.lists`).
         take: at most so many of them.
         fresh_id: a random UUID for what a flow must give a new name: a session, a user. Recorded with the run.
+        history: what was said before, oldest first, for APIs that keep no conversation (`Provider.takes_history`):
+            (role, text), the role being `user` or `assistant`.
     """
 
     text: str = ""
@@ -104,6 +106,7 @@ class Prompt:
     records: str | None = None
     take: int | None = None
     fresh_id: str = ""
+    history: tuple[tuple[str, str], ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from traitlets import Bool, CaselessStrEnum, Float, Int, List, TraitError, Unico
 
 from streamnb.display import TABS, Style
 from streamnb.errors import StreamnbError, UsageError, did_you_mean
-from streamnb.options import help_text, parse_line, parse_replay, refuse_keys
+from streamnb.options import help_text, parse_cell, parse_replay, refuse_keys
 
 _NAME = "chatstream"
 _MODES = ("auto", "panel", "static", "plain", "none")
@@ -106,7 +106,7 @@ class ChatStream(Magics):
             self._replay(line, prompt)
             return None
         refuse_keys(line.split())
-        target, keywords = parse_line(line)
+        targets, keywords = parse_cell(line)
         output = keywords.pop("output", None)
         for name in ("display", "record", "timeout_first", "timeout_idle"):
             if (value := getattr(self, name)) is not None:
@@ -114,14 +114,29 @@ class ChatStream(Magics):
         if "tools" in keywords:
             keywords["tools"] = {name: self._function(variable) for name, variable in keywords["tools"].items()}
         background = keywords.get("background", False)
-        own = {"cell_id": self._cell_id(), "raises": not background, "style": self._style()}
-        session = client.Session(client.ask(target, prompt, **own, **keywords))
+        keywords |= {"cell_id": self._cell_id(), "raises": not background, "style": self._style()}
+        if len(targets) > 1 or "repeat" in keywords:
+            return self._race(targets, prompt, keywords, output)
+        session = client.Session(client.ask(targets[0], prompt, **keywords))
         if background:
             return self._in_background(session, output)
         run = self._wait(session, output)
         if run.outcome is not None and run.outcome.value != "stopped":
             run.raise_for_outcome()
         return None
+
+    def _race(self, targets: list[str], prompt: str, keywords: dict[str, Any], output: str | None) -> None:
+        """Several runs: the variable has those that have started, from the first round on."""
+        from streamnb.racing import Race
+
+        race = Race(targets, prompt, **keywords)
+        if output is not None:
+            race.on_runs = lambda runs: self._ip.user_ns.update({output: runs})
+        try:
+            race.wait()
+        except KeyboardInterrupt:
+            raise ChatStreamInterrupt("the race was interrupted; what arrived is kept.") from None
+        race.raise_for_outcome()
 
     def _in_background(self, session: Any, output: str | None) -> Any:
         """The handle: in the variable where one is named, else as the cell's value."""

@@ -42,9 +42,11 @@ def run_line(info: RunInfo, target: Target, prompt: Prompt, t_ns: int, secrets: 
         "records": prompt.records,
         "take": prompt.take,
         "fresh_id": prompt.fresh_id,
+        "history": [list(one) for one in prompt.history],
     }
     meta = {
         "base_url": redact_url(target.provider.base_url),
+        "key_env": target.provider.key_env,
         "profile": info.profile,
         "model": info.model,
         "cell_id": info.cell_id,

@@ -18,6 +18,8 @@ from streamnb.redaction import looks_like_key
 from streamnb.settings import PROFILES, companion, options_of
 
 _USAGE: Final = "%%chatstream TARGET [options], the prompt below it"
+_NO_TARGET: Final = f"name a target first: {_USAGE}. The simulator needs no key: %%chatstream demo"
+_BELOW: Final = "the prompt goes below the line, other targets before the options, and values with blanks in quotes."
 
 
 class _Parser(argparse.ArgumentParser):
@@ -32,10 +34,10 @@ class _Parser(argparse.ArgumentParser):
 
 
 def parse_line(line: str) -> tuple[str, dict[str, Any]]:
-    """The target and the keywords of one magic line.
+    """The target and the keywords of a line that names one run.
 
     Args:
-        line: what stands behind `%%chatstream`.
+        line: a target, then options.
 
     Returns:
         (target, keywords of `streamnb.stream` plus `output`).
@@ -46,14 +48,71 @@ def parse_line(line: str) -> tuple[str, dict[str, Any]]:
     words = _split(line)
     refuse_keys(words)
     if not words or words[0].startswith("-"):
-        raise UsageError(f"name a target first: {_USAGE}. The simulator needs no key: %%chatstream demo")
-    target = words[0]
-    companion(target, sim=False)  # did-you-mean for the target before anything is said about options
-    parser = build_parser(target)
-    found, unknown = parser.parse_known_args(words[1:])
+        raise UsageError(_NO_TARGET)
+    companion(words[0], sim=False)  # did-you-mean for the target before anything is said about options
+    return words[0], _parsed(build_parser(words[0]), words[:1], words[1:])
+
+
+def parse_cell(line: str) -> tuple[list[str], dict[str, Any]]:
+    """The targets and the keywords of a magic line: one run, or a race.
+
+    Args:
+        line: what stands behind `%%chatstream`: one or several `TARGET` or `TARGET:MODEL`, then options.
+
+    Returns:
+        (targets, keywords). For one run: the target's name alone, and the keywords of `streamnb.stream` plus `output`.
+        For a race: the targets as they were typed, and besides the keywords of `streamnb.race`: `repeat`, `seed`.
+
+    Raises:
+        UsageError: an unknown target, option or value, or a key typed in the open (which is not repeated).
+    """
+    words = _split(line)
+    refuse_keys(words)
+    n = next((at for at, word in enumerate(words) if word.startswith("-")), len(words))
+    targets, behind = words[:n], words[n:]
+    if not targets:
+        raise UsageError(_NO_TARGET)
+    names = [word.partition(":")[0] for word in targets]
+    companion(names[0], sim=False)  # did-you-mean for the targets before anything is said about options
+    for name in names[1:]:
+        _check_another(name)
+    parser = build_parser(*names)
+    _add_race(parser)
+    keywords = _parsed(parser, targets, behind)
+    if len(targets) > 1 or keywords.get("repeat", 1) > 1:
+        return targets, keywords
+    return names, _alone(targets[0], keywords)
+
+
+def _parsed(parser: argparse.ArgumentParser, targets: Sequence[str], words: Sequence[str]) -> dict[str, Any]:
+    found, unknown = parser.parse_known_args(words)
     if unknown:
-        raise UsageError(_unknown(parser, target, unknown[0]))
-    return target, {key: value for key, value in vars(found).items() if value is not None}
+        raise UsageError(_unknown(parser, targets, unknown[0]))
+    return {key: value for key, value in vars(found).items() if value is not None}
+
+
+def _check_another(name: str) -> None:
+    """Whoever wrote the prompt into the line is told so: its first word is no target."""
+    try:
+        companion(name, sim=False)
+    except UsageError as error:
+        raise UsageError(f"{error} Only targets stand there: {_BELOW}") from None
+
+
+def _alone(typed: str, keywords: dict[str, Any]) -> dict[str, Any]:
+    """One run: the model behind the colon is its model, and there is nothing to repeat or to shuffle."""
+    keywords.pop("repeat", None)
+    if "seed" in keywords:
+        raise UsageError(
+            "--seed shuffles who starts first in a race: name several targets, or --repeat N. The simulator's is "
+            "--pace seed=N."
+        )
+    _, colon, model = typed.partition(":")
+    if colon and not model:
+        raise UsageError(f"{typed!r} names no model behind the colon.")
+    if colon and "model" in keywords:
+        raise UsageError(f"{typed} names its model already: leave --model out.")
+    return {**keywords, "model": model} if colon else keywords
 
 
 def refuse_keys(words: Sequence[str]) -> None:
@@ -63,7 +122,7 @@ def refuse_keys(words: Sequence[str]) -> None:
         UsageError: one word looks like a key; it is not repeated.
     """
     for word in words:
-        if any(looks_like_key(part) for part in (word, word.partition("=")[2]) if part):
+        if any(looks_like_key(part) for part in (word, word.partition("=")[2], word.partition(":")[2]) if part):
             raise UsageError(
                 "that looks like a key, and cells are saved and shared: nothing was sent. Put it in the environment "
                 "and name the variable: --key-env NAME. If the key is real, it now stands in this notebook: replace it."
@@ -77,12 +136,13 @@ def _split(line: str) -> list[str]:
         raise UsageError(f"the options cannot be read ({error}): close every quote.") from None
 
 
-def _unknown(parser: argparse.ArgumentParser, target: str, word: str) -> str:
+def _unknown(parser: argparse.ArgumentParser, targets: Sequence[str], word: str) -> str:
     if not word.startswith("-"):
-        return f"{word!r} is one word too many; the prompt goes below the line, and values with blanks in quotes."
+        return f"{word!r} is one word too many: {_BELOW}"
     name = word.partition("=")[0]
     known = [flag for action in parser._actions for flag in action.option_strings]  # noqa: SLF001  # no public list
-    return f"{target} has no option {name}.{did_you_mean(name, known)}"
+    who = f"none of {', '.join(targets)} has an" if len(targets) > 1 else f"{targets[0]} has no"
+    return f"{who} option {name}.{did_you_mean(name, known)}"
 
 
 def parse_replay(line: str) -> tuple[str, dict[str, Any]]:
@@ -101,13 +161,13 @@ def parse_replay(line: str) -> tuple[str, dict[str, Any]]:
     parser.add_argument("-o", "--output", type=_name)
     found, unknown = parser.parse_known_args(_split(line)[1:])
     if unknown:
-        raise UsageError(_unknown(parser, "replay", unknown[0]))
+        raise UsageError(_unknown(parser, ["replay"], unknown[0]))
     values = vars(found)
     return values.pop("source"), values
 
 
-def build_parser(target: str | None = None) -> argparse.ArgumentParser:
-    """The parser for a target's options: the common ones, and its provider's own."""
+def build_parser(*targets: str | None) -> argparse.ArgumentParser:
+    """The parser for the options of targets: the common ones, and those of their providers."""
     parser = _Parser(prog="%%chatstream TARGET", add_help=False, allow_abbrev=False, usage=argparse.SUPPRESS)
     common = parser.add_argument_group("for every target")
     add = common.add_argument
@@ -133,11 +193,20 @@ def build_parser(target: str | None = None) -> argparse.ArgumentParser:
     add("--sim", action="store_const", const=True, help="use the built-in simulator; your key is not sent")
     add("--scenario", metavar="NAME", help="what the simulator does: stall, error, truncate, http-429, ...")
     add("--pace", metavar="K=V", action=_Pair, help="the simulator's pace: ttft, gap, tokens, seed, ... (seconds)")
-    if target is not None:
+    flags: set[str] = set()
+    for target in dict.fromkeys(filter(None, targets)):
         own = parser.add_argument_group(f"for {target}")
         for option in options_of(target):
-            _add(own, option)
+            if option.flag not in flags:  # several have it: each of them checks the value by its own rules
+                _add(own, option)
+            flags.add(option.flag)
     return parser
+
+
+def _add_race(parser: argparse.ArgumentParser) -> None:
+    race = parser.add_argument_group("for a race: several TARGET or TARGET:MODEL, or --repeat")
+    race.add_argument("--repeat", metavar="N", type=_times, help="so many rounds, one after another")
+    race.add_argument("--seed", metavar="N", type=_whole, help="shuffles who starts first in each round (0)")
 
 
 def _add(group: argparse._ArgumentGroup, option: Option) -> None:
@@ -195,6 +264,20 @@ def _seconds(text: str) -> float:
     return value
 
 
+def _whole(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"a whole number is wanted, not {text!r}") from None
+
+
+def _times(text: str) -> int:
+    n = _whole(text)
+    if n < 1:
+        raise argparse.ArgumentTypeError(f"a number from 1 is wanted, not {text!r}")
+    return n
+
+
 def speed(text: str) -> float:
     """How fast to replay: a number above 0, or `max`. For argparse."""
     try:
@@ -209,6 +292,8 @@ def speed(text: str) -> float:
 def help_text() -> str:
     """What `%%chatstream?` says."""
     targets = "\n".join(f"  {name:<14}{profile.help}" for name, profile in PROFILES.items())
+    parser = build_parser()
+    _add_race(parser)
     return f"""Send the cell to a streaming chat API and show the answer while it arrives.
 
 {_USAGE}
@@ -222,7 +307,8 @@ targets that need no key:
 {targets}
   or a provider: see %chatstream providers; add --sim to any of them to use the simulator
 
-{build_parser().format_help()}
+{parser.format_help()}
+%%chatstream TARGET TARGET:MODEL [--repeat N] [-o NAME]    the cell to all of them at once: NAME.compare(), NAME.table
 %chatstream providers | runs | last     tables of what there is; the latest run
 %chatstream TARGET [options]            a run without a prompt, where the API allows it
 %chatstream replay FILE|RUN [--speed X|max] [-o NAME]    a recording again, at its own pace; nothing is sent

@@ -132,7 +132,7 @@ def _provider(run: RunLine) -> Provider:
     cls = load(run.provider)
     known = {option.name for option in cls.options}
     options = {key: value for key, value in run.options.items() if key in known}
-    return cls(_str(run.meta.get("base_url")), **options)
+    return cls(_str(run.meta.get("base_url")), _str(run.meta.get("key_env")), **options)
 
 
 def _prompt(run: RunLine) -> Prompt:
@@ -148,7 +148,17 @@ def _prompt(run: RunLine) -> Prompt:
         _str(asked.get("records")),
         take if isinstance(take, int) else None,
         _str(asked.get("fresh_id")) or "",
+        _history(asked.get("history")),
     )
+
+
+def _history(said: Any) -> tuple[tuple[str, str], ...]:
+    found = []
+    for one in said if isinstance(said, (list, tuple)) else ():
+        match one:
+            case [str(role), str(text)]:
+                found.append((role, text))
+    return tuple(found)
 
 
 def _tool(fields: dict[str, Any]) -> Tool:
@@ -217,7 +227,7 @@ def contents_of(record: Record, prompt: Prompt) -> Contents:
 
 
 def _call_lines(row: CallRow) -> list[Line]:
-    call = CallLine(row.n, row.t_ns, row.name, "", "", [], None, row.stream, row.side, row.setup)
+    call = row.line or CallLine(row.n, row.t_ns, row.name, "", "", [], None, row.stream, row.side, row.setup)
     if row.status is None:
         return [call]
     known = {name: getattr(row, name) for name in _TIMINGS}

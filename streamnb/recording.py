@@ -44,7 +44,12 @@ class RunInfo:
 
 @dataclasses.dataclass(slots=True)
 class CallRow:
-    """One HTTP call of a run. Durations in s (NaN: did not happen), stamps in CLOCK_MONOTONIC ns (None: the same)."""
+    """One HTTP call of a run. Durations in s (NaN: did not happen), stamps in CLOCK_MONOTONIC ns (None: the same).
+
+    Attributes:
+        headers: of the reply, names in lower case.
+        line: the request as it went out, redacted; None where nobody knows it.
+    """
 
     n: int
     name: str
@@ -64,6 +69,7 @@ class CallRow:
     headers: Mapping[str, str] = dataclasses.field(default_factory=dict)
     side: bool = False
     setup: bool = False
+    line: CallLine | None = dataclasses.field(default=None, repr=False)
 
     @property
     def timed(self) -> bool:
@@ -72,7 +78,10 @@ class CallRow:
 
 
 class ChunkColumns:
-    """One row per read; position is `seq`. -1 stands for a missing server stamp."""
+    """One row per read; position is `seq`. -1 stands for a missing server stamp.
+
+    Rows are only appended, and what was read of them stays true: another thread may look at any row below `len`.
+    """
 
     def __init__(self) -> None:
         self.call = array("i")
@@ -85,7 +94,7 @@ class ChunkColumns:
         self.stamp_source: list[str] = []
 
     def __len__(self) -> int:
-        return len(self.data)
+        return len(self.server_t_ns)  # written last: a row that counts is whole
 
 
 class EventColumns:
@@ -108,7 +117,7 @@ class EventColumns:
         self.choices: dict[int, tuple[Choice, ...]] = {}
 
     def __len__(self) -> int:
-        return len(self.kind)
+        return len(self.server_ms)  # written last, as in the other columns
 
 
 class Record:
@@ -145,7 +154,7 @@ class Record:
     def call(self, line: CallLine) -> CallRow:
         """A call is handed to the transport."""
         self._write(line)
-        row = CallRow(line.n, line.name, line.stream, line.t_ns, side=line.side, setup=line.setup)
+        row = CallRow(line.n, line.name, line.stream, line.t_ns, side=line.side, setup=line.setup, line=line)
         self.calls.append(row)
         return row
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import html
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,18 +17,19 @@ PATH = os.pathsep.join([str(Path(__file__).parent), str(Path(streamnb.display.__
 SETUP = """
 import asyncio
 from synthetic_stream import *
-from streamnb.display import panel, widget
+from streamnb.display import board, panel, widget
+from streamnb.display.board import Board
 from streamnb.display.panel import PanelView
 S = 1_000_000_000
 def chunk(t_s, *events):
     return Arrival(Chunk(0, 0, round(t_s * S), 1, 1, b'x'), events)
-def opened(header=HEADER, stop=lambda: None):
-    view = PanelView()
-    view.open(header, stop)
+def opened(header=HEADER, stop=lambda: None, look=None, style=None):
+    view = PanelView(style)
+    view.open(header, stop, look)
     return view
 def final(text='', outcome=Outcome.COMPLETE, **rest):
     return Final(**{'text': text, 'reasoning': '', 'outcome': outcome, 'error': None, 'summary': {}, 'citations': (),
-                    'messages': (), **rest})
+                    **rest})
 """
 
 
@@ -84,7 +87,7 @@ def of_type(messages: list[dict], kind: str) -> list[dict]:
 
 def comm_of(messages: list[dict]) -> str:
     return next(
-        m["content"]["comm_id"] for m in of_type(messages, "comm_open") if "run" in m["content"]["data"]["state"]
+        m["content"]["comm_id"] for m in of_type(messages, "comm_open") if "board" in m["content"]["data"]["state"]
     )
 
 
@@ -94,3 +97,38 @@ def sent(messages: list[dict], comm_id: str = "") -> list[dict]:
     comms = (message["content"] for message in of_type(messages, "comm_msg"))
     custom = (comm["data"] for comm in comms if comm["comm_id"] == wanted and comm["data"]["method"] == "custom")
     return [data["content"] for data in custom]
+
+
+def apply(blocks: dict, ops: list) -> None:
+    """What a page does with the news of a lane's answer."""
+    for op, *rest in ops:
+        match op, rest:
+            case "set", [block]:
+                blocks[block["p"]] = dict(block)
+            case "splice", [place, keep, tail]:
+                units = blocks[place]["h"].encode("utf-16-le")[: 2 * keep]
+                blocks[place]["h"] = units.decode("utf-16-le") + tail
+            case "text", [place, tail]:
+                blocks[place]["t"] += tail
+            case "drop", [place]:
+                del blocks[place]
+            case "clear", []:
+                for place in [place for place, block in blocks.items() if block["k"] in {"md", "pre"}]:
+                    del blocks[place]
+
+
+def answered(contents: list[dict]) -> str:
+    """The text of the answer as a page shows it after these messages, tags taken out."""
+    blocks: dict = {}
+    for content in contents:
+        for part in [*content.get("lanes", ()), content.get("part") or {}]:
+            apply(blocks, part.get("ops", ()))
+        if content["k"] == "full":
+            blocks = {block["p"]: block for block in content["board"]["lanes"][0]["doc"]}
+    return shown(blocks.values())
+
+
+def shown(doc) -> str:
+    """The text of an answer's blocks."""
+    parts = (block.get("t") or re.sub(r"<[^>]*>", "", block["h"]) for block in sorted(doc, key=lambda one: one["p"]))
+    return html.unescape("\n".join(part.strip() for part in parts))

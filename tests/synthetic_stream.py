@@ -83,10 +83,9 @@ def _feed(steps: Iterable[Step], view: View, stop: threading.Event, keep: Callab
 
 
 def _final(events: list[Event], outcome: Outcome) -> Final:
-    messages = [event.text for event in events if event.kind == "message"]
     citations = [event.data for event in events if event.kind == "citation"]
     error = next((event.text for event in events if event.kind == "error"), None)
-    return Final(_text(events, "delta"), _text(events, "reasoning"), outcome, error, {}, citations, messages)
+    return Final(_text(events, "delta"), _text(events, "reasoning"), outcome, error, {}, citations)
 
 
 def _text(events: list[Event], kind: str) -> str:

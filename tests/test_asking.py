@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import uuid
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from record_builder import Read, read, record
 
 import streamnb
-from streamnb.asking import Ask, ask, going_on, keep, prompt_of
+from streamnb.asking import Ask, ask, going_on, keep, prompt_of, provider_of
 from streamnb.deadlines import Default
 from streamnb.errors import UsageError
 from streamnb.events import Choice, Event, Prompt, Tool
@@ -82,6 +83,27 @@ def test_a_prompt_has_what_was_asked_the_functions_declared_and_an_id_of_its_own
 def test_a_tool_that_is_no_function_is_refused_before_anything_is_sent():
     with pytest.raises(UsageError, match="tool plus: 3 is no function"):
         stream("Hi", tools={"plus": 3})
+    assert streamnb.last() is None
+
+
+def test_what_was_said_before_goes_along_where_the_api_takes_it():
+    run = streamnb.stream("demo", "And?", history=[["user", "Why?"], ("assistant", "So.")], pace=PACE)
+    assert run.prompt.history == (("user", "Why?"), ("assistant", "So."))
+    sent = json.loads(run.look.sent()[0].body)["messages"]
+    assert [message["content"] for message in sent] == ["Why?", "So.", "And?"]
+    assert streamnb.open(run.path).prompt.history == run.prompt.history
+
+
+def test_a_history_goes_only_where_it_is_taken():
+    with pytest.raises(UsageError, match="typebot takes no history"):
+        stream("Hi", typebot="demo", history=[("user", "Why?")])
+    assert provider_of("demo") is load("openai_chat")
+
+
+@pytest.mark.parametrize("one", [("system", "x"), ("user", 1), ("user",), "user", {"role": "user", "content": "x"}])
+def test_a_history_is_pairs_of_a_role_and_a_text(one: Any):
+    with pytest.raises(UsageError, match="history wants pairs of user or assistant and a text, not"):
+        streamnb.stream("demo", "Hi", history=[one])
     assert streamnb.last() is None
 
 

@@ -28,15 +28,17 @@ def test_an_empty_drain_is_false():
     assert not Feed(lambda: visible).drain()
 
 
-def test_every_kind_finds_its_place_and_messages_know_which_side_of_the_answer():
+def test_every_kind_finds_its_place_in_the_order_of_arrival():
     feed, batch = drained(
         Event("start"),
         Event("message", "Hello"),
         Event("reasoning", "hm"),
         Event("delta", "An"),
         Event("delta", "swer"),
+        Event("citation", name="A page"),
         Event("tool_call", "{}", name="look_up"),
         Event("tool_call", '{"more'),
+        Event("tool_result", "42", name="look_up"),
         Event("action", name="redirect"),
         Event("message", name="image"),
         Event("message", "Which?", choices=(Choice("A", Prompt("a")), Choice("B", Prompt("b")))),
@@ -45,17 +47,31 @@ def test_every_kind_finds_its_place_and_messages_know_which_side_of_the_answer()
         Event("unknown", "never shown"),
         Event("end", "never shown"),
     )
-    assert batch.parts[:4] == [("before", "Hello"), ("reasoning", "hm"), ("answer", "An"), ("answer", "swer")]
-    assert batch.of("after") == ["tool call: look_up", "action: redirect", "(image)", "Which?", "choices: A \u00b7 B"]
-    assert batch.of("error") == ["overloaded", "server_error"]
-    assert (feed.before, feed.after, feed.errors) == (["Hello"], batch.of("after"), batch.of("error"))
+    assert [part[:2] for part in batch.parts] == [
+        ("message", "Hello"),
+        ("reasoning", "hm"),
+        ("answer", "An"),
+        ("answer", "swer"),
+        ("cite", ""),
+        ("tool", "tool call: look_up"),
+        ("tool", ""),
+        ("tool", "tool result: look_up"),
+        ("note", "action: redirect"),
+        ("message", "(image)"),
+        ("message", "Which?"),
+        ("note", "choices: A \u00b7 B"),
+        ("error", "overloaded"),
+        ("error", "server_error"),
+    ]
+    assert [part.event.kind for part in batch.parts if part.event][:3] == ["message", "citation", "tool_call"]
+    assert (feed.n_lines, feed.errors) == (7, ["overloaded", "server_error"])
     assert (feed.answer.text, feed.reasoning.text) == ("Answer", "hm")
 
 
 def test_a_replacement_is_the_whole_answer_from_then_on():
     feed, batch = drained(Event("delta", "wrong"), Event("replace", "right"), Event("delta", "!"))
-    assert batch.replaced
-    assert [text for _, text in batch.parts] == ["wrong", "", "right", "!"]
+    assert batch.of("replaced") == [""]
+    assert [part.text for part in batch.parts] == ["wrong", "", "right", "!"]
     assert feed.answer.text == "right!"
 
 
@@ -66,7 +82,7 @@ def test_other_choices_are_counted_and_named_once_but_not_mixed_in():
         Event("delta", "c", choice=1),
     )
     assert batch.of("answer") == ["a"]
-    assert [line[:8] for line in batch.of("after")] == ["choice 1"]
+    assert [line[:8] for line in batch.of("note")] == ["choice 1"]
     assert feed.meter.n_chars == 3
 
 
@@ -80,13 +96,13 @@ def test_an_open_control_sequence_in_one_place_does_not_reach_another():
     feed = Feed(lambda: TerminalFilter().feed)
     feed.arrive(arrival(Event("reasoning", "a\x1b]"), Event("message", "b\x1b]"), Event("delta", "shown")))
     batch = feed.drain()
-    assert batch.parts == [("reasoning", "a"), ("before", "b"), ("answer", "shown")]
+    assert [part[:2] for part in batch.parts] == [("reasoning", "a"), ("message", "b"), ("answer", "shown")]
 
 
 def test_the_screen_stops_at_its_limit_and_says_so_once():
     feed, batch = drained(*[Event("delta", "x" * 400_000)] * 4)
     assert len(feed.answer.text) == SHOWN_LIMIT
-    assert [line[:16] for line in batch.of("after")] == ["the screen stops"]
+    assert [line[:16] for line in batch.of("note")] == ["the screen stops"]
     assert feed.meter.n_chars == 1_600_000
 
 
@@ -116,10 +132,9 @@ def test_live_figures_fill_only_what_the_summary_lacks():
     feed.arrive(arrival(Event("message", "Bye")))
     feed.drain()
     summary = {"ttft_s": 9.0, "ttfa_s": math.nan, "model": "m", "e2e_s": None}
-    final = feed.measured(Final("a", "", Outcome.COMPLETE, None, summary, (), ["Hi", "Bye"]))
+    final = feed.measured(Final("a", "", Outcome.COMPLETE, None, summary, ()))
     assert final.summary["ttft_s"] == 9.0
     assert (final.summary["ttfa_s"], final.summary["e2e_s"], final.summary["model"]) == (1.0, 1.0, "m")
-    assert final.messages_around == (["Hi"], ["Bye"])
 
 
 def test_nothing_is_lost_between_a_writing_and_a_draining_thread():

@@ -12,7 +12,7 @@ NAN = math.nan
 
 
 def line(outcome=Outcome.COMPLETE, **summary) -> str:
-    return summary_line(Final("", "", outcome, None, summary, (), ()))
+    return summary_line(Final("", "", outcome, None, summary, ()))
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_only_a_failure_is_called_an_error():
     assert {outcome for outcome, kind in verdicts.items() if kind == "halted"} == {Outcome.STOPPED, Outcome.INTERRUPTED}
     assert {outcome for outcome, kind in verdicts.items() if kind == "ok"} == {o for o in Outcome if o.ok}
     lines = [
-        error_line(Final("", "", outcome, error, {}, (), ()))
+        error_line(Final("", "", outcome, error, {}, ()))
         for outcome, error in (
             (Outcome.TRUNCATED, "cut"),
             (Outcome.STOPPED, "stopped; what arrived is kept."),

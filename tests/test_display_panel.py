@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import nbformat
 import pytest
-from kernel_page import PATH, of_type, running_kernel, sent
+from kernel_page import PATH, answered, of_type, running_kernel, sent, shown
 from nbclient import NotebookClient
 
 VIEW = "application/vnd.jupyter.widget-view+json"
@@ -26,13 +26,13 @@ def test_a_run_is_a_widget_view_alone_then_numbered_deltas_then_the_static_bundl
     assert last["content"]["transient"] == first["content"]["transient"]
     contents = sent(seen)
     assert [content["n"] for content in contents] == list(range(1, len(contents) + 1))
-    assert {content["k"] for content in contents[:-1]} == {"delta"}
-    text = kernel.printed("print(text)")
-    live = "".join(content.get("a", "") for content in contents[:-1])
-    assert len(live) > 500
-    assert text.startswith(live)
-    end = contents[-1]["run"]
-    assert (end["live"], end["a"].strip(), end["out"]["outcome"]) == (False, text.strip(), "complete")
+    assert [content["k"] for content in contents] == ["delta"] * (len(contents) - 1) + ["end"]
+    text = kernel.printed("print(text)").strip()
+    assert len(answered(contents[:-1])) > 500
+    assert text.startswith(answered(contents[:-1]))
+    assert answered(contents) == text
+    end = contents[-1]["lane"]
+    assert (end["live"], end["out"]["outcome"]) == (False, "complete")
     assert seen.index(last) > seen.index(of_type(seen, "comm_msg")[-1])
 
 
@@ -68,58 +68,90 @@ def test_a_notebook_run_by_nbclient_keeps_one_readable_output(monkeypatch):
 
 def test_stop_is_asked_for_once_and_acknowledged(kernel):
     seen = kernel.run(
-        "asked = []\nview = opened(stop=lambda: asked.append(1))\n"
-        "view._heard({'k': 'stop'}); view._heard({'k': 'stop'}); view._heard(None); view._heard({'k': 'what'})\n"
-        "view.paint(S)\nview.close(final('x'))\nview._heard({'k': 'stop'})\nassert asked == [1]"
+        "asked = []\nview = opened(stop=lambda: asked.append(1))\nheard = view._board.heard\n"
+        "heard({'k': 'stop'}); heard({'k': 'stop'}); heard(None); heard({'k': 'what'})\n"
+        "view.paint(S)\nview.close(final('x'))\nheard({'k': 'stop'})\nassert asked == [1]"
     )
-    assert [content.get("st", {}).get("stop") for content in sent(seen)] == [True, None]
+    assert sent(seen)[0]["lanes"][0]["st"]["stop"] is True
+    assert [content["k"] for content in sent(seen)] == ["delta", "end"]
+
+
+def test_a_message_that_is_heard_twice_counts_once(kernel):
+    seen = kernel.run(
+        "view = opened()\nfor _ in range(2):\n    view._board.heard({'k': 'resync', 'q': 'a'})\n    view.paint(S)\n"
+        "view._board.heard({'k': 'resync', 'q': 'b'})\nview.paint(2 * S)"
+    )
+    assert [content["k"] for content in sent(seen)] == ["full", "full"]
 
 
 def test_a_page_that_missed_something_gets_everything(kernel):
     seen = kernel.run(
-        "view = opened()\nview.arrive(chunk(1, Event('delta', 'one ')))\nview.paint(S)\nview._heard({'k': 'resync'})\n"
+        "view = opened()\nview.arrive(chunk(1, Event('delta', 'one ')))\nview.paint(S)\nview._board.heard({'k': 'resync'})\n"
         "view.arrive(chunk(2, Event('delta', 'two'), Event('message', 'Hi')))\nview.paint(2 * S)"
     )
     first, second = sent(seen)
-    assert (first["k"], first["a"]) == ("delta", "one ")
-    assert (second["k"], second["run"]["a"], second["run"]["m2"], second["run"]["live"]) == (
-        "full",
-        "one two",
-        ["Hi"],
-        True,
-    )
+    assert (first["k"], answered([first])) == ("delta", "one")
+    (lane,) = second["board"]["lanes"]
+    assert (second["k"], shown(lane["doc"]), lane["live"]) == ("full", "one two\nHi", True)
 
 
-def test_a_replaced_answer_goes_out_whole(kernel):
+def test_a_replaced_answer_takes_the_place_of_the_first(kernel):
     seen = kernel.run(
         "view = opened()\nview.arrive(chunk(1, Event('delta', 'wrong')))\nview.paint(S)\n"
         "view.arrive(chunk(2, Event('replace', 'right')))\nview.paint(2 * S)"
     )
-    assert [content.get("a") or content["run"]["a"] for content in sent(seen)] == ["wrong", "right"]
+    contents = sent(seen)
+    assert [answered(contents[:1]), answered(contents)] == ["wrong", "right"]
+
+
+def test_what_the_page_asks_is_answered_while_the_run_lives_and_afterwards(kernel):
+    seen = kernel.run(
+        "from streamnb.display.view import EventRow, Raw, Sent\n"
+        "class Look:\n"
+        "    def kinds(self): return {'delta': 3}\n"
+        "    def phases(self): return []\n"
+        "    def rows(self, first, n, kinds): return 3, [EventRow(first, 0.5, 'delta', 'a\\x1b', None, 7, True)]\n"
+        "    def raw(self, seq): return Raw(b'data: \\xff', 99, float('nan')) if seq == 1 else None\n"
+        "    def sent(self): return [Sent('stream', 'POST', 'http://h/', (('a', 'b'),), '{}', 200, (), 'curl -N')]\n"
+        "view = opened(look=Look())\nask = lambda **asked: view._board.heard({'lane': 0, **asked})\n"
+        "ask(k='rows', **{'from': -4, 'count': 10**9, 'kinds': ['delta', 5]})\n"
+        "ask(k='raw', seq=1)\nask(k='raw', seq='x')\nask(k='request')\nask(k='rows', lane=9)\nview.paint(S)\n"
+        "view.close(final('x'))\nask(k='request')"
+    )
+    answers = [content for content in sent(seen) if content["k"] in {"rows", "raw", "request"}]
+    rows, raw, none, request, late = answers
+    assert (rows["from"], rows["total"], rows["kinds"]) == (0, 3, {"delta": 3})
+    assert rows["rows"] == [[0, 500.0, "delta", "a\u241b", None, 7, 1]]
+    assert (raw["text"], raw["n_bytes"], raw["cut"], raw["t_ms"]) == ("data: \ufffd", 99, True, None)
+    assert none["text"] is None
+    assert request["calls"][0]["curl"] == "curl -N"
+    assert late == request
+    assert not any("n" in content for content in answers)
 
 
 def test_painting_by_a_given_clock_sends_twenty_a_second_and_a_heartbeat_in_silence(kernel):
     seen = kernel.run(
-        "PanelView._open_panels.clear()\nview = opened()\nview.phase('connecting', 0)\n"
+        "Board._open.clear()\nview = opened()\nview.phase('connecting', 0)\n"
         "for ms in range(1000):\n"
         "    view.arrive(chunk(ms / 1000, Event('delta', 'x')))\n    view.paint(ms * 1_000_000)\n"
         "for s in range(1, 20):\n    view.paint(s * S)"
     )
-    busy = [content for content in sent(seen) if content["st"]["ms"] < 1000]
-    silent = sent(seen)[len(busy) :]
+    news = [content["lanes"][0]["st"] for content in sent(seen)]
+    busy = [status for status in news if status["ms"] < 1000]
+    silent = news[len(busy) :]
     assert 19 <= len(busy) <= 21
-    assert "".join(content.get("a", "") for content in sent(seen)) == "x" * 1000
-    phases = [content["st"]["phase"] for content in silent]
+    assert answered(sent(seen)) == "x" * 1000
+    phases = [status["phase"] for status in silent]
     assert phases == ["answering", "stalled", "stalled", "stalled", "stalled"]
-    assert [content["st"]["ms"] for content in silent][2:] == [7000, 12000, 17000]
+    assert [status["ms"] for status in silent][2:] == [7000, 12000, 17000]
 
 
 def test_many_panels_share_two_hundred_messages_a_second(kernel):
     seen = kernel.run(
-        "PanelView._open_panels.clear()\nviews = [opened() for _ in range(16)]\n"
+        "Board._open.clear()\nviews = [opened() for _ in range(16)]\n"
         "for ms in range(0, 1000, 10):\n    for view in views:\n"
         "        view.arrive(chunk(ms / 1000, Event('delta', 'x')))\n        view.paint(ms * 1_000_000)\n"
-        "for view in views:\n    view.close(final())\nassert not PanelView._open_panels"
+        "for view in views:\n    view.close(final())\nassert not Board._open"
     )
     deltas = [message for message in of_type(seen, "comm_msg") if message["content"]["data"]["content"]["k"] == "delta"]
     assert 100 <= len(deltas) <= 216
@@ -130,11 +162,12 @@ def test_what_is_missing_is_null_on_the_wire_never_nan_or_zero(kernel):
         "view = opened()\nview.phase('waiting', S)\nview.paint(S)\nview.close(final(outcome=Outcome.CONNECT_ERROR))"
     )
     first, last = sent(seen)
-    assert {key: first["st"][key] for key in ("phase", "ttft", "ttfa", "rate", "data_ms")} == {
+    status = first["lanes"][0]["st"]
+    assert {key: status[key] for key in ("phase", "ttft", "ttfa", "rate", "data_ms")} == {
         "phase": "waiting",
         **dict.fromkeys(("ttft", "ttfa", "rate", "data_ms")),
     }
-    assert last["run"]["out"] == {
+    assert last["lane"]["out"] == {
         "verdict": "failed",
         "outcome": "connect error",
         "line": "connect error \u00b7 0 chunks",
@@ -148,23 +181,39 @@ def test_a_second_close_a_close_without_open_and_a_late_paint_do_nothing(kernel)
         "view = opened()\nview.close(final('a'))\nview.close(final('b'))\n"
         "view.arrive(chunk(1, Event('delta', 'late')))\nview.paint(9 * S)"
     )
-    assert [content["run"]["a"] for content in sent(seen)] == ["a"]
+    assert answered(sent(seen)) == "a"
     assert len(of_type(seen, "update_display_data")) == 1
 
 
-def test_the_final_state_shows_error_messages_and_harmless_text(kernel):
-    (content,) = sent(
+def test_the_final_state_shows_error_and_harmless_text(kernel):
+    contents = sent(
         kernel.run(
-            "opened().close(final('a\\x1b', Outcome.ERROR_IN_STREAM, error='b\\u202e', messages=['c', 'd'],"
-            " n_messages_before=1, reasoning='e\\ud83d'))"
+            "view = opened()\nview.paint(0)\nview.arrive(chunk(1, Event('message', 'c\\x1b')))\n"
+            "view.close(final('a\\x1b', Outcome.ERROR_IN_STREAM, error='b\\u202e'))"
         )
     )
-    run = content["run"]
-    assert (run["a"], run["e"], run["m"], run["m2"], run["r"]) == ("a\u241b", ["b<U+202E>"], ["c"], ["d"], "e\ufffd")
+    lane = contents[-1]["lane"]
+    assert (answered(contents), lane["e"]) == ("c\u241b", ["b<U+202E>"])
 
 
-def test_the_kernel_tells_the_page_its_id(kernel):
-    state = sent(kernel.run("opened().close(final())"))[0]["run"]
+def test_the_kernel_tells_the_page_its_id_and_how_to_stop(kernel):
+    seen = kernel.run("view = opened()\nview._board.heard({'k': 'resync'})\nview.paint(0)")
+    board = sent(seen)[0]["board"]
     file = kernel.printed("from ipykernel.connect import get_connection_file; print(get_connection_file())")
-    assert state["kernel_id"]
-    assert state["kernel_id"] in file
+    assert board["kernel_id"]
+    assert board["kernel_id"] in file
+    assert (board["hears"], "(I, I)" in board["how"]) == (board["grace_ms"] > 1000, True)
+    assert (board["layout"], board["tabs"], board["motion"]) == ("one", ["answer", "timing", "events", "request"], True)
+
+
+def test_a_style_reaches_the_page(kernel):
+    seen = kernel.run(
+        "from streamnb.display import Style\n"
+        "style = Style(height_px=300, tabs=('answer', 'what'), markdown=False, reduced_motion=True)\n"
+        "view = opened(style=style)\nview.arrive(chunk(1, Event('delta', '*as it came*')))\n"
+        "view._board.heard({'k': 'resync'})\nview.paint(0)"
+    )
+    board = sent(seen)[0]["board"]
+    assert (board["height"], board["tabs"], board["motion"]) == (300, ["answer"], False)
+    assert [block["k"] for block in board["lanes"][0]["doc"]] == ["pre"]
+    assert shown(board["lanes"][0]["doc"]) == "*as it came*"

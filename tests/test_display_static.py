@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import re
 from html.parser import HTMLParser
 
 import pytest
@@ -9,22 +10,29 @@ from hypothesis import strategies as st
 
 from streamnb.display.feed import SHOWN_LIMIT
 from streamnb.display.inert import visible, well_formed
-from streamnb.display.static import bundle, link_host
-from streamnb.display.view import Final, Header
-from streamnb.events import Outcome
+from streamnb.display import Final, Header, bundle
+from streamnb.display.links import link_host
+from streamnb.events import Arrival, Chunk, Event, Outcome
 
 HEADER = Header("openai_chat", "small-talk-1", "demo", "127.0.0.1:8000", "run-1", "recorded to runs/")
 ALLOWED_TAGS = {
-    *("div", "h4", "span", "details", "summary", "pre", "p"),
+    *("style", "div", "h4", "span", "details", "summary", "pre", "p"),
     *("strong", "ol", "li", "a", "table", "tr", "th", "td"),
+    *("svg", "g", "path", "rect", "line", "circle", "text", "tspan", "title", "polyline"),
 }
-ALLOWED_ATTRIBUTES = {"style", "title", "href", "target", "rel"}
+ALLOWED_ATTRIBUTES = {"style", "class", "title", "href", "target", "rel", "value"}
 EVIL = "</pre><script>alert(1)</script><img src=x onerror=alert(1)>\" ' & ![i](http://evil.example/b.png)"
 
 
 def final(text="Because.", outcome=Outcome.COMPLETE, error=None, summary=None, citations=(), **rest) -> Final:
-    rest = {"reasoning": "", "messages": ()} | rest
+    rest = {"reasoning": ""} | rest
     return Final(text=text, outcome=outcome, error=error, summary=summary or {}, citations=citations, **rest)
+
+
+def shown_by(final: Final, *events: Event, header: Header = HEADER) -> dict[str, str]:
+    """The bundle of a run that brought these events, or only its final state."""
+    chunk = Chunk(0, 0, 1, 1, 1, b"x")
+    return bundle([Arrival(chunk, events)] if events else [], final, header)
 
 
 class _Page(HTMLParser):
@@ -35,6 +43,7 @@ class _Page(HTMLParser):
         self.tags: list[str] = []
         self.attributes: list[tuple[str, str | None]] = []
         self.texts: dict[str, list[str]] = {}
+        self.html = html
         self.feed(html)
         self.close()
 
@@ -48,14 +57,14 @@ class _Page(HTMLParser):
             self.texts[self.tags[-1]][-1] += data
 
 
-def page(**kwargs) -> _Page:
-    return _Page(bundle(HEADER, final(**kwargs))["text/html"])
+def page(*events: Event, **kwargs) -> _Page:
+    return _Page(shown_by(final(**kwargs), *events)["text/html"])
 
 
 def test_it_has_html_and_plain_text_and_no_markdown():
-    shown = bundle(HEADER, final(summary={"ttft_s": 0.152, "e2e_s": 1.43}))
+    shown = shown_by(final(summary={"ttft_s": 0.152, "e2e_s": 1.43}))
     assert set(shown) == {"text/html", "text/plain"}
-    assert shown["text/plain"] == "Because.\n\ncomplete \u00b7 ttft 0.152 s \u00b7 total 1.43 s"
+    assert shown["text/plain"] == "Because.\n\ncomplete \u00b7 ttft 0.152 s \u00b7 total 1.43 s \u00b7 0 chunks"
 
 
 def test_it_reads_well_without_any_style():
@@ -66,11 +75,12 @@ def test_it_reads_well_without_any_style():
         citations=[{"title": "Meander", "url": "https://en.wikipedia.org/wiki/Meander", "source_type": "web"}],
         summary={"ttft_s": 0.1, "ttfa_s": 1.6},
     )
-    assert shown.tags[:3] == ["div", "h4", "span"]
+    assert shown.tags[:4] == ["style", "div", "h4", "span"]
     assert "error in stream" in "".join(shown.texts["span"])
     assert "demo (openai_chat) \u00b7 small-talk-1 \u00b7 127.0.0.1:8000" in "".join(shown.texts["span"])
     assert shown.texts["summary"][0].startswith("Reasoning \u00b7 1.50 s")
-    assert [text.strip() for text in shown.texts["pre"]] == ["hm", "Because."]
+    assert [text.strip() for text in shown.texts["pre"]] == ["hm"]
+    assert "Because." in [text.strip() for text in shown.texts["p"]]
     assert shown.texts["th"][:3] == ["TTFT", "to answer", "total"]
     assert shown.texts["td"][:3] == ["0.100 s", "1.60 s", "\u2013"]
     assert "The server is overloaded" in "".join(shown.texts["strong"])
@@ -78,8 +88,8 @@ def test_it_reads_well_without_any_style():
 
 
 def test_an_empty_run_still_says_how_it_ended():
-    shown = bundle(HEADER, final(text="", outcome=Outcome.CONNECT_ERROR, error="no connection to api.example"))
-    assert shown["text/plain"] == "error: no connection to api.example\n\nconnect error"
+    shown = shown_by(final(text="", outcome=Outcome.CONNECT_ERROR, error="no connection to api.example"))
+    assert shown["text/plain"] == "error: no connection to api.example\n\nconnect error \u00b7 0 chunks"
     assert "<pre" not in shown["text/html"]
 
 
@@ -91,50 +101,92 @@ def test_a_stop_on_purpose_is_not_called_an_error():
 
 def test_missing_figures_are_dashes_not_zeros():
     cells = page(summary={"ttft_s": math.nan, "n_chunks": None, "tokens_out": 7}).texts["td"]
-    assert [cell.strip() for cell in cells] == ["\u2013"] * 6 + ["7", "\u2013"]
+    assert [cell.strip() for cell in cells] == ["\u2013"] * 4 + ["0", "0", "7", "\u2013"]
 
 
-def test_messages_keep_their_place_around_the_answer():
-    shown = page(messages=["Hello", "Anything else?"], n_messages_before=1)
-    assert [text.strip() for text in shown.texts["pre"]] == ["Hello", "Because.", "Anything else?"]
+def test_messages_tool_calls_and_notes_keep_their_place_in_the_answer():
+    shown = page(
+        Event("message", "Hello"),
+        Event("delta", "Let me look.\n\n"),
+        Event("tool_call", '{"city": "Bern"}', name="weather", id="t1"),
+        Event("tool_result", "rain", name="weather", id="t1"),
+        Event("delta", "It *rains*."),
+        Event("action", name="redirect"),
+        text="Let me look.\n\nIt rains.",
+    )
+    html = shown.html
+    places = [html.index(piece) for piece in ("Hello", "Let me look.", "tool weather", "rain</pre>", "<em>rains</em>")]
+    assert places == sorted(places)
+    assert "answered" in "".join(shown.texts["summary"])
 
 
-def test_a_text_made_of_messages_is_shown_once():
-    assert len(page(text="Hello\n\nWorld", messages=["Hello", "World"]).texts["pre"]) == 1
+def test_the_full_text_of_an_end_event_is_shown_where_nothing_streamed():
+    assert "Only here." in page(Event("end", "Only here."), text="Only here.").html
+    assert "Because." not in page(Event("message", "Hello"), text="Because.").html
+
+
+def test_an_answer_is_markdown_and_a_table_a_table():
+    html = page(Event("delta", "# Rivers\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\n```python\nx = 1\n```\n")).html
+    assert "<h1>Rivers</h1>" in html
+    assert "<td>2</td>" in html
+    assert 'class="language-python"' in html
 
 
 def test_an_enormous_answer_is_cut_on_the_page_and_says_so():
-    shown = bundle(HEADER, final(text="x" * (SHOWN_LIMIT + 5)))
-    assert len(shown["text/html"]) < SHOWN_LIMIT + 10_000
-    assert "[5 more characters are in the result]" in shown["text/html"]
+    shown = shown_by(final(text="x" * (SHOWN_LIMIT + 5)), Event("delta", "x" * (SHOWN_LIMIT + 5)))
+    assert len(shown["text/html"]) < SHOWN_LIMIT + 20_000
+    assert "the screen stops here" in shown["text/html"]
 
 
 def test_markup_in_any_field_stays_text():
     evil_header = Header(EVIL, EVIL, EVIL, EVIL, "run", EVIL)
     citation = {"title": EVIL, "url": EVIL, "source_type": EVIL}
-    shown = final(EVIL, error=EVIL, citations=[citation], reasoning=EVIL, messages=[EVIL, "x"])
-    parsed = _Page(bundle(evil_header, shown)["text/html"])
+    told = final(EVIL, error=EVIL, citations=[citation], reasoning=EVIL, choices=[EVIL], request=EVIL)
+    events = [Event(kind, EVIL, name=EVIL, id=EVIL) for kind in ("message", "tool_call", "tool_result", "action")]
+    shown = shown_by(told, *events, header=evil_header)["text/html"]
+    parsed = _Page(shown)
     assert set(parsed.tags) <= ALLOWED_TAGS
-    assert {name for name, _ in parsed.attributes} <= ALLOWED_ATTRIBUTES
-    assert all("evil" not in (value or "") for name, value in parsed.attributes if name != "title")
+    assert {name for name, _ in parsed.attributes if name.startswith("on")} == set()
+    assert all("evil" not in (value or "") for name, value in parsed.attributes if name not in {"title", "href"})
+    assert {value for name, value in parsed.attributes if name == "href"} <= {"http://evil.example/b.png"}
 
 
-@given(st.text(), st.text())
-def test_any_text_comes_back_from_the_html_as_it_was_seen(text, reasoning):
-    shown = bundle(HEADER, final(text="a" + text, reasoning="a" + reasoning))
-    parsed = _Page(shown["text/html"])
-    assert set(parsed.tags) <= ALLOWED_TAGS
-    first, second = parsed.texts["pre"]
-    assert first.rstrip("\n") == "\na" + visible(well_formed(reasoning)).rstrip("\n")
-    assert second.rstrip("\n") == "\na" + visible(well_formed(text)).rstrip("\n")
+@given(st.text())
+def test_any_reasoning_comes_back_from_the_html_as_it_was_seen(reasoning):
+    parsed = page(reasoning="a" + reasoning)
+    assert parsed.texts["pre"][0].rstrip("\n") == "\na" + visible(well_formed(reasoning)).rstrip("\n")
 
 
 def test_text_that_starts_with_a_line_end_keeps_it():
-    assert page(text="\nfirst").texts["pre"][0].startswith("\n\nfirst")
+    assert page(reasoning="\nfirst").texts["pre"][0].startswith("\n\nfirst")
+
+
+def test_citations_stand_where_they_arrived_and_once_below():
+    source = {"title": "Meander", "url": "https://en.wikipedia.org/wiki/Meander"}
+    shown = page(
+        Event("delta", "Banks erode."),
+        Event("citation", data=source),
+        Event("delta", " Sand is dropped."),
+        Event("citation", name="A book", data={}),
+        Event("citation", data=source),
+        citations=[source, {"title": "A book"}, source],
+        text="Banks erode. Sand is dropped.",
+    )
+    assert re.sub(r"<[^>]*>", "", shown.html).count("Banks erode.[1] Sand is dropped.[2][1]") == 1
+    assert shown.tags.count("li") == 2
+
+
+def test_the_request_and_the_timing_stay_in_the_saved_notebook():
+    chunks = [Arrival(Chunk(n, 0, 10**9 + n * 10**7, 1, 1, b"x"), (Event("delta", "w "),)) for n in range(9)]
+    told = [("connecting", 10**9 - 10**8), ("waiting", 10**9 - 10**7), *chunks]
+    html = bundle(told, final(request="curl -N 'http://127.0.0.1/'"), HEADER)["text/html"]
+    assert "<summary" in html
+    assert "curl -N &#x27;http://127.0.0.1/&#x27;" in html
+    assert "svg" in html
 
 
 def test_characters_that_act_are_made_visible_in_both_forms():
-    shown = bundle(HEADER, final(text="a\u202eb\x1b[31m\x9b", error="c\u2066"))
+    shown = shown_by(final(text="a\u202eb\x1b[31m\x9b", error="c\u2066"))
     for form in shown.values():
         assert not set(form) & set("\u202e\u2066\x1b\x9b")
     assert "a<U+202E>b\u241b[31m<U+009B>" in shown["text/plain"]
@@ -187,14 +239,13 @@ def test_what_can_be_pressed_is_shown_and_cannot_act():
     assert [text.strip() for text in shown.texts["span"]].count("Track a parcel") == 1
     assert "script" not in shown.tags
     assert not {"button", "input", "form"} & set(shown.tags)
-    assert {name for name, _ in shown.attributes} <= ALLOWED_ATTRIBUTES
-    plain = bundle(HEADER, final(choices=["Yes", "No"]))["text/plain"]
-    assert plain == "Because.\n\nchoices: Yes \u00b7 No\n\ncomplete"
+    plain = shown_by(final(choices=["Yes", "No"]))["text/plain"]
+    assert plain == "Because.\n\nchoices: Yes \u00b7 No\n\ncomplete \u00b7 0 chunks"
 
 
 def test_a_warning_beside_a_good_end_has_not_the_colour_of_success():
     good, bad = (
-        bundle(HEADER, final(error="Your function add failed", outcome=outcome))["text/html"].split("<p ")[1]
+        next(part for part in shown_by(final(error="It failed", outcome=outcome))["text/html"].split("<p ") if "It" in part)
         for outcome in (Outcome.COMPLETE, Outcome.TRUNCATED)
     )
     assert "--jp-warn-color1" in good

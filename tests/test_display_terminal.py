@@ -27,7 +27,7 @@ def arrival(*events: Event, t_ns: int = 0) -> Arrival:
 
 
 def final(text="", outcome=Outcome.COMPLETE, error=None, **summary) -> Final:
-    return Final(text, "", outcome, error, summary, (), ())
+    return Final(text, "", outcome, error, summary, ())
 
 
 def shown(*batches: tuple[Event, ...], stream=None, end: Final | None = None, header: Header = HEADER) -> str:
@@ -140,7 +140,7 @@ def test_the_sources_stand_below_the_answer_with_their_kind_and_no_order_of_thei
         {"title": "Bond\nPrimer\x1b[31m", "url": "https://rag.example.org/a.pdf", "source_type": "rag_document"},
         {"title": None, "url": "https://b.example.org", "source_type": float("nan")},
     ]
-    end = Final("Hi", "", Outcome.COMPLETE, None, {}, rows, ())
+    end = Final("Hi", "", Outcome.COMPLETE, None, {}, rows)
     assert shown((Event("delta", "Hi"),), end=end).split("\n")[:3] == [
         "Hi",
         "[1] Bond Primer \u00b7 https://rag.example.org/a.pdf \u00b7 rag_document",

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from kernel_page import comm_of, of_type, running_kernel, sent
+from kernel_page import comm_of, of_type, running_kernel, sent, shown
 
 
 @pytest.fixture(scope="module")
@@ -16,28 +16,28 @@ def test_the_panel_leaves_no_dead_text_and_carries_its_module_within_budget(kern
         m["content"]["data"]["state"] for m in of_type(seen, "comm_open") if "_esm" in m["content"]["data"]["state"]
     )
     assert len(state["_esm"].encode()) < 40_000
-    assert state["run"]["n"] == 0
-    assert kernel.printed("print(repr(opened()._widget))") == "<streamnb panel>\n"
+    assert state["board"]["n"] == 0
+    assert kernel.printed("print(repr(opened()._board._widget))") == "<streamnb panel>\n"
 
 
 def test_a_click_is_heard_while_the_cell_is_busy(kernel):
-    if kernel.printed("print(opened()._widget.hear_while_busy())") == "False\n":
+    if kernel.printed("print(widget.can_hear())") == "False\n":
         pytest.skip("this ipykernel routes comm messages past the hook (older than 7.4)")
     seen = []
     for message in kernel.messages(kernel.start("_ = run(words(2000, 0.01))")):
         seen.append(message)
         if message["msg_type"] == "comm_msg" and len(sent(seen)) == 3:
             kernel.say(comm_of(seen), k="stop")
-    assert sent(seen)[-1]["run"]["out"]["outcome"] == "stopped"
+    assert sent(seen)[-1]["lane"]["out"]["outcome"] == "stopped"
     assert len(sent(seen)) < 40
 
 
 def test_a_click_on_an_idle_kernel_comes_by_the_ordinary_way(kernel):
-    kernel.run("kept, widget.Panel.hear_while_busy = widget.Panel.hear_while_busy, lambda self: False")
+    kernel.run("kept, widget.can_hear = widget.can_hear, lambda: False")
     seen = kernel.run("task = asyncio.create_task(run_in_background(words(2000, 0.01)))\nawait asyncio.sleep(0)")
     kernel.say(comm_of(seen), k="stop")
-    rest = kernel.run("await task\nwidget.Panel.hear_while_busy = kept")
-    assert sent(rest, comm_of(seen))[-1]["run"]["out"]["outcome"] == "stopped"
+    rest = kernel.run("await task\nwidget.can_hear = kept")
+    assert sent(rest, comm_of(seen))[-1]["lane"]["out"]["outcome"] == "stopped"
 
 
 def test_a_reloaded_page_finds_the_text_so_far_in_the_state_and_keeps_the_panel(kernel):
@@ -47,7 +47,7 @@ def test_a_reloaded_page_finds_the_text_so_far_in_the_state_and_keeps_the_panel(
     kernel.say(comm_of(seen), k="done")
     rest += kernel.run("pass")
     states = [m["content"]["data"]["state"] for m in of_type(rest, "comm_msg") if "state" in m["content"]["data"]]
-    assert [(state["run"]["a"], state["run"]["n"]) for state in states] == [("so far", 1)]
+    assert [(shown(state["board"]["lanes"][0]["doc"]), state["board"]["n"]) for state in states] == [("so far", 1)]
     assert not of_type(rest, "comm_close")
 
 

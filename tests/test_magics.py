@@ -100,6 +100,11 @@ def test_the_prompt_goes_out_byte_exact(lab: Kernel, prompt: str) -> None:
         ("typebot", "--typebot PUBLIC_ID"),
         ("openai_chat --model x --scenario stall", "add --sim"),
         ("demo --scenario stal", "Did you mean stall?"),
+        ("demo Why do rivers", "the prompt goes below the line"),
+        ("demo oliver --sim --press Yes", "a button belongs to one run"),
+        ("demo --repeat 2 --background", "a race keeps its cell"),
+        ("demo oliver", "OLIVER_API_KEY"),
+        ("demo --seed 3", "--seed shuffles"),
     ],
 )
 def test_misuse_is_one_line_that_fails_the_cell(lab: Kernel, line: str, words: str) -> None:
@@ -293,3 +298,104 @@ def test_a_replay_that_cannot_be_is_one_line(lab: Kernel, line: str, words: str)
     (error,) = cell.errors
     assert words in error
     assert "\n" not in error
+
+
+def boards(messages: list[dict]) -> list[dict]:
+    """The whole boards that a page is opened with."""
+    opened = [message["content"]["data"].get("state", {}) for message in messages if message["msg_type"] == "comm_open"]
+    return [state["board"] for state in opened if "board" in state]
+
+
+def custom(messages: list[dict]) -> list[dict]:
+    """What a page is told, in order."""
+    told = [message["content"]["data"].get("content") for message in messages if message["msg_type"] == "comm_msg"]
+    return [content for content in told if content]
+
+
+def moving(messages: list[dict]) -> set[int]:
+    """Lanes that text has reached on the page."""
+    parts = [part for content in custom(messages) if content["k"] == "delta" for part in content["lanes"]]
+    return {part["i"] for part in parts if part["st"]["chars"]}
+
+
+def test_a_race_shows_one_bundle_and_its_runs_are_in_the_variable(lab: Kernel) -> None:
+    before = int(lab.value("len(streamnb.runs())"))
+    line = f"demo:small demo oliver --sim --repeat 2 --seed 3 -o raced --private {FAST} --pace tokens=12"
+    cell = lab.run(f"%%chatstream {line}\nHi")
+    assert cell.ok, cell.errors
+    assert mimetypes(cell, "display_data") == [{"text/html", "text/plain"}]
+    assert cell.contents("update_display_data", "comm_open") == []
+    lines = cell.contents("display_data")[0]["data"]["text/plain"].splitlines()
+    assert [one.split()[0] for one in lines[:4]] == ["target", "demo:small", "demo", "oliver"]
+    assert all("2 of 2 ok" in one for one in lines[1:4])
+    assert lab.value("type(raced).__name__, len(raced), len(raced.ok)") == "('Runs', 6, 6)"
+    assert lab.value("raced.table['repeat'].tolist()") == "[0, 0, 0, 1, 1, 1]"
+    assert lab.value("raced.table['cell_id'].nunique()") == "1"
+    assert lab.value("raced.compare(metrics=['ttft_s'])['n'].tolist()") == "[2, 2, 2]"
+    listed = json.dumps(lab.run("%chatstream runs").contents("execute_result"))
+    assert int(lab.value("len(streamnb.runs())")) == before + 6
+    assert lab.value("raced[-1].run_id") in listed
+
+
+def test_a_race_before_a_page_is_one_board_whose_lanes_fill_together(lab: Kernel) -> None:
+    cell = lab.run(
+        "%%chatstream demo demo --pace ttft=0.05 --pace gap=0.02 --pace tokens=30 -o two\nHi", headless=False
+    )
+    assert cell.ok, cell.errors
+    assert mimetypes(cell, "display_data") == [{"application/vnd.jupyter.widget-view+json"}]
+    assert [board["layout"] for board in boards(cell.messages)] == ["race"]
+    told = custom(cell.messages)
+    assert [content["n"] for content in told] == list(range(1, len(told) + 1))
+    both = [content for content in told if content["k"] == "delta" and len(content["lanes"]) == 2]
+    assert len(both) > 3
+    leaders = [content["race"]["leaders"][0] for content in told if "race" in content]
+    assert leaders[-1]["lane"] in moving(cell.messages)
+    assert [content["k"] for content in told].count("end") == 2
+    assert mimetypes(cell, "update_display_data") == [{"text/html", "text/plain"}]
+    assert lab.value("[run.outcome.value for run in two]") == "['complete', 'complete']"
+
+
+def test_stop_on_one_lane_ends_one_run_and_stop_for_all_ends_the_cell_normally(lab: Kernel) -> None:
+    line = "demo:a demo:b demo:c --repeat 2 -o held --scenario ping --pace ttft=0.01"
+    parent = lab.send(f"%%chatstream {line}\nHi", headless=False)
+    seen = lab.collect(parent, until=lambda messages: moving(messages) == {0, 1, 2})
+    comm = next(
+        message["content"]["comm_id"]
+        for message in seen
+        if message["msg_type"] == "comm_open" and "board" in message["content"]["data"].get("state", {})
+    )
+
+    def click(**content: object) -> None:
+        data = {"method": "custom", "content": {"k": "stop", **content}}
+        lab.client.shell_channel.send(lab.client.session.msg("comm_msg", {"comm_id": comm, "data": data}))
+
+    click(lane=1, q=1)
+    ended = lab.collect(parent, until=lambda messages: any(one["k"] == "end" for one in custom(messages)))
+    assert [one["i"] for one in custom(ended) if one["k"] == "end"] == [1]
+    click(q=2)
+    lab.collect(parent)
+    assert lab.reply(parent)["status"] == "ok"
+    assert lab.value("len(held), {run.outcome.value for run in held}") == "(3, {'stopped'})"
+
+
+def test_an_interrupted_race_keeps_what_arrived_and_fails_the_cell_in_one_line(lab: Kernel) -> None:
+    parent = lab.send("%%chatstream demo:a demo:b -o cut --scenario ping --pace ttft=0.01\nHi", headless=False)
+    messages = lab.collect(parent, until=lambda messages: moving(messages) == {0, 1})
+    lab.manager.interrupt_kernel()
+    messages += lab.collect(parent)
+    cell = Cell(lab.reply(parent), messages)
+    assert cell.reply["ename"] == "ChatStreamInterrupt"
+    assert cell.errors == ["chatstream: the race was interrupted; what arrived is kept."]
+    assert mimetypes(cell, "update_display_data") == [{"text/html", "text/plain"}]
+    assert lab.value("[(run.outcome.value, run.text != '') for run in cut]") == str([("interrupted", True)] * 2)
+
+
+def test_a_race_that_nobody_finished_names_each_target_in_one_line(lab: Kernel) -> None:
+    cell = lab.run(f"%%chatstream demo demo:b --repeat 2 -o lost --scenario http-429 {FAST}\nHi")
+    assert not cell.ok
+    (error,) = cell.errors
+    assert error.startswith("chatstream: every run of the race failed. ")
+    assert [error.count(name) for name in ("demo: ", "demo:b: ")] == [1, 1]
+    assert "\n" not in error
+    assert "\ndemo:b (round 2): " in cell.contents("display_data")[0]["data"]["text/plain"]
+    assert lab.value("len(lost), len(lost.ok)") == "(4, 0)"

@@ -25,7 +25,9 @@ def target(base_url: str = "http://127.0.0.1/v1") -> settings.Target:
 
 def test_the_run_line_says_what_was_asked_and_when():
     tools = (Tool("add", "Adds.", {"type": "object"}),)
-    prompt = Prompt("hi", "be brief", "m", {"temperature": 0}, {"press": 1}, tools, "conversations", 3, "u-1")
+    prompt = Prompt(
+        "hi", "be brief", "m", {"temperature": 0}, {"press": 1}, tools, "conversations", 3, "u-1", (("user", "a"),)
+    )
     line = run_line(INFO, target(), prompt, 77, ())
     assert (line.run_id, line.provider, line.target, line.pid) == ("run-1", "openai_chat", "demo", os.getpid())
     assert line.clock == {"t_ns": 77, "wall_ns": 1_000}
@@ -39,18 +41,20 @@ def test_the_run_line_says_what_was_asked_and_when():
         "records": "conversations",
         "take": 3,
         "fresh_id": "u-1",
+        "history": [["user", "a"]],
     }
     assert line.meta["cell_id"] == "c1"
     assert line.options["auth"] == "bearer"
 
 
 def test_keys_and_passwords_are_in_no_line():
-    prompt = Prompt(f"my key is {KEY}", params={"user": KEY, KEY: 1})
+    prompt = Prompt(f"my key is {KEY}", params={"user": KEY, KEY: 1}, history=(("user", f"it was {KEY}"),))
     line = run_line(INFO, target(f"http://me:pa55word@127.0.0.1/v1?key={KEY}"), prompt, 1, (KEY,))
     written = encode(line).decode()
     assert KEY not in written
     assert "pa55word" not in written
     assert "my key is ***" in written
+    assert "it was ***" in written
 
 
 def test_the_call_line_keeps_names_and_hides_values():

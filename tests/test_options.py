@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from streamnb.errors import UsageError
-from streamnb.options import build_parser, help_text, json_value, parse_line, refuse_keys
+from streamnb.options import build_parser, help_text, json_value, parse_cell, parse_line, refuse_keys
 from streamnb.providers import load, names
 from streamnb.settings import PROFILES
 
@@ -40,6 +40,27 @@ def test_a_target_brings_the_options_of_its_provider() -> None:
         parse_line("demo --session-id s")
 
 
+def test_a_cell_of_one_target_is_a_line_of_one_target() -> None:
+    for line in ("demo --model m-1 -o answer", "typebot --typebot bot --no-continue", "demo"):
+        target, keywords = parse_line(line)
+        assert parse_cell(line) == ([target], keywords)
+
+
+def test_the_model_of_one_target_may_stand_behind_a_colon() -> None:
+    assert parse_cell("ollama:llama3.2:1b -o a") == (["ollama"], {"model": "llama3.2:1b", "output": "a"})
+    assert parse_cell("demo --repeat 1") == (["demo"], {})
+
+
+def test_the_words_before_the_first_option_are_the_targets_of_a_race() -> None:
+    line = "openai_chat:gpt-x openai_chat:gpt-y oliver --repeat 3 --seed 7 -o raced --no-usage --private --timeout 9"
+    assert parse_cell(line) == (
+        ["openai_chat:gpt-x", "openai_chat:gpt-y", "oliver"],
+        {"repeat": 3, "seed": 7, "output": "raced", "no_usage": True, "private": True, "timeout": 9.0},
+    )
+    assert parse_cell("demo:m --repeat 2") == (["demo:m"], {"repeat": 2})
+    assert parse_cell("typebot voiceflow --session-id s") == (["typebot", "voiceflow"], {"session_id": "s"})
+
+
 @pytest.mark.parametrize("target", [*names(), *PROFILES])
 def test_every_option_of_every_provider_has_a_flag_with_help(target: str) -> None:
     page = build_parser(target).format_help()
@@ -65,24 +86,45 @@ def test_every_option_of_every_provider_has_a_flag_with_help(target: str) -> Non
         ("demo -o 1x", "variable name"),
         ("demo --display wide", "invalid choice"),
         ("demo --mod x", "no option --mod"),
+        ("demo --model x y", "one word too many: the prompt goes below the line"),
         ('demo "', "close every quote"),
+        ("demo oliver --chatid x", "none of demo, oliver has an option --chatid. Did you mean --chat-id"),
+        ("demo olivr", "Did you mean oliver? Only targets stand there"),
+        ("demo --repeat 0", "a number from 1"),
+        ("demo --repeat x", "a whole number"),
+        ("demo oliver --seed 1.5", "a whole number"),
+        ("demo --seed 1", "--pace seed=N"),
+        ("demo:", "names no model behind the colon"),
+        ("demo:x --model y", "demo:x names its model already"),
     ],
 )
 def test_what_does_not_fit_is_said_in_one_line(line: str, words: str) -> None:
     with pytest.raises(UsageError) as caught:
-        parse_line(line)
+        parse_cell(line)
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
+def test_a_line_for_one_run_knows_no_race() -> None:
+    for line, words in (("demo --repeat 2", "demo has no option --repeat"), ("--model x", "name a target first")):
+        with pytest.raises(UsageError, match=words):
+            parse_line(line)
+
+
 @pytest.mark.parametrize(
-    "word", ["sk-proj-" + "aB3" * 10, "api_key=sk-ant-" + "aB3" * 12, "--key-env=ghp_" + "a1B2" * 9]
+    "word",
+    [
+        "openai_chat:sk-proj-" + "aB3" * 10,
+        "sk-proj-" + "aB3" * 10,
+        "api_key=sk-ant-" + "aB3" * 12,
+        "--key-env=ghp_" + "a1B2" * 9,
+    ],
 )
 def test_a_key_in_the_open_is_refused_and_not_repeated(word: str) -> None:
     with pytest.raises(UsageError, match="--key-env NAME") as caught:
         refuse_keys(["demo", word])
     assert word not in str(caught.value)
-    assert word.rpartition("=")[2] not in str(caught.value)
+    assert word.rpartition("=")[2].rpartition(":")[2] not in str(caught.value)
 
 
 def test_ordinary_words_are_no_keys() -> None:
@@ -100,5 +142,12 @@ def test_a_value_is_json_if_it_parses(text: str, value: object) -> None:
 
 def test_the_help_names_every_common_option_and_profile() -> None:
     page = help_text()
-    for word in (*PROFILES, "--timeout-idle", "--no-record", "%chatstream providers", "%config ChatStream"):
+    for word in (
+        *PROFILES,
+        "--timeout-idle",
+        "--no-record",
+        "%chatstream providers",
+        "%config ChatStream",
+        "--repeat N",
+    ):
         assert word in page

@@ -68,7 +68,17 @@ def test_parameters_are_fields_of_the_body_and_none_takes_one_away():
     }
 
 
-def test_a_history_comes_in_place_of_the_prompt():
+def test_what_was_said_before_stands_between_system_prompt_and_prompt():
+    history = (("user", "Why?"), ("assistant", "Because."))
+    messages = asked("And?", system="Be brief.", history=history).body["messages"]
+    assert [(message["role"], message["content"]) for message in messages] == [
+        ("system", "Be brief."),
+        *history,
+        ("user", "And?"),
+    ]
+
+
+def test_messages_among_the_parameters_come_in_place_of_the_prompt():
     history = [
         {"role": "user", "content": "a"},
         {"role": "assistant", "content": "b"},

@@ -40,6 +40,16 @@ def test_the_system_prompt_stands_before_the_prompt():
     assert [message["role"] for message in call.body["messages"]] == ["system", "user"]
 
 
+def test_what_was_said_before_stands_between_system_prompt_and_prompt():
+    history = (("user", "Why?"), ("assistant", "Because."))
+    (call,) = OpenAIChat().flow(Prompt("And?", system="Be brief.", model="m", history=history))
+    assert [(message["role"], message["content"]) for message in call.body["messages"]] == [
+        ("system", "Be brief."),
+        *history,
+        ("user", "And?"),
+    ]
+
+
 def test_parameters_stand_over_the_body_and_none_removes_a_field():
     (call,) = OpenAIChat().flow(
         Prompt("Hi", model="m", params={"temperature": 0, "stream_options": None, "model": "n"})

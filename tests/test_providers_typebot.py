@@ -10,7 +10,7 @@ import pytest
 from streamnb.conversation import MAX_CALLS, Conversation
 from streamnb.errors import UsageError
 from streamnb.events import Event, Outcome, Prompt
-from streamnb.providers import Ending, Reply, ReplyHead, load
+from streamnb.providers import Ending, Field, Reply, ReplyHead, load
 from streamnb.redaction import Secret
 from streamnb.testing import events
 from streamnb.wire import JSONBodyFramer, RawTextFramer, SniffFramer
@@ -306,15 +306,15 @@ def test_a_bubble_is_a_message_with_its_text(content, text):
         ("{}", []),
         ('{"error":{"message":"no"}}', ["error"]),
         ('{"message":"no"}', ["error"]),
-        ('{"messages":[],"message":"fine"}', []),
-        ('{"messages":[{"type":"text","content":null},{"type":"image"}]}', ["item", "item"]),
-        ('{"messages":[],"input":null,"progress":"much","sessionId":5}', []),
+        ('{"messages":[],"message":"fine"}', ["session"]),
+        ('{"messages":[{"type":"text","content":null},{"type":"image"}]}', ["item", "item", "session"]),
+        ('{"messages":[],"input":null,"progress":"much","sessionId":5}', ["session"]),
         ('{"clientSideActions":[]}', []),
         ('{"input":null}', []),
         ('{"logs":[]}', []),
         ('{"progress":1}', ["trace"]),
         ('{"sessionId":"s"}', ["session"]),
-        ('{"messages":[],"logs":[{"status":"info"}],"progress":2.5}', ["trace", "trace"]),
+        ('{"messages":[],"logs":[{"status":"info"}],"progress":2.5}', ["trace", "trace", "session"]),
     ],
 )
 def test_replies_of_any_shape_are_read(value, kinds):
@@ -322,6 +322,91 @@ def test_replies_of_any_shape_are_read(value, kinds):
     conversation.begin(ReplyHead())
     conversation.feed(value.encode())
     assert [event.kind for event in conversation.close().events] == kinds
+
+
+@pytest.mark.parametrize(
+    ("reply", "over"),
+    [
+        ({}, True),
+        ({"clientSideActions": [{"type": "redirect"}]}, True),
+        ({"input": {"type": "text input"}}, False),
+        ({"clientSideActions": [STREAM]}, False),
+        ({"clientSideActions": [{"type": "stream", "stream": True}]}, False),
+        ({"clientSideActions": [wait(1, expectsDedicatedReply=True)]}, False),
+        ({"messages": [{"type": "custom-embed", "content": {}}]}, False),
+    ],
+)
+def test_a_reply_that_waits_for_nothing_ends_the_conversation(reply: dict[str, Any], over: bool):
+    said_by_bot = [(event.kind, event.name) for event in reading({"messages": [], **reply})]
+    assert (("session", "ended") in said_by_bot) is over
+
+
+def test_a_start_without_a_session_begins_and_ends_nothing():
+    conversation = Conversation(Typebot(typebot="t"), Prompt())
+    conversation.begin(ReplyHead())
+    conversation.feed(b'{"messages":[]}')
+    assert conversation.close().events == ()
+
+
+def reading(reply: Any) -> Any:
+    """The events of a reply to continueChat."""
+    conversation = Conversation(Typebot(session_id="s"), Prompt("Hi"))
+    conversation.begin(ReplyHead())
+    conversation.feed(json.dumps(reply).encode())
+    return conversation.close().events
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "field", "says"),
+    [
+        ("text input", {}, "text", "Type your answer"),
+        ("text input", {"labels": {"placeholder": "Your name?"}}, "text", "Your name?"),
+        ("text input", {"labels": {"placeholder": " "}}, "text", "Type your answer"),
+        ("text input", {"labels": "odd"}, "text", "Type your answer"),
+        ("number input", {"min": 1}, "number", "Type a number"),
+        ("email input", None, "email", "Type an e-mail address"),
+        ("url input", "odd", "url", "Type a link"),
+        ("phone number input", {"labels": {"placeholder": "+44"}}, "phone", "+44"),
+        ("date input", {}, "date", "Type a date"),
+        ("date input", {"hasTime": True}, "text", "Type a date and a time"),
+        ("date input", {"hasTime": True, "isRange": True}, "text", "Type two dates: 2026-01-31 to 2026-02-15"),
+        ("time input", {}, "text", "Type a time of day"),
+        ("rating input", {}, "number", "Type a number up to 10"),
+        ("rating input", {"length": 5}, "number", "Type a number up to 5"),
+        ("choice input", {}, "text", "Press a button"),
+        (
+            "picture choice input",
+            {"isMultipleChoice": True},
+            "text",
+            "Press a button, or type several with commas between them",
+        ),
+        ("cards", {}, "text", "Press a button"),
+        ("file input", {}, "url", "Type the link of a file: a file cannot be uploaded here"),
+        (
+            "file input",
+            {"isMultipleAllowed": True},
+            "text",
+            "Type links of files, with commas between them: none can be uploaded here",
+        ),
+        ("payment input", {}, "text", "The bot wants a payment, which cannot be made here"),
+    ],
+)
+def test_an_input_says_what_text_answers_it_and_what_none_can(kind: str, options: Any, field: str, says: str):
+    (step,) = reading({"messages": [], "input": {"id": "in1", "type": kind, "options": options}})
+    assert Typebot().field_of(step) == Field(field, says)
+
+
+@pytest.mark.parametrize("event", [Event("step", name="cal.com", data={}), Event("step", name="cards"), Event("delta")])
+def test_what_is_no_input_wants_no_text(event: Event):
+    assert Typebot().field_of(event) is None
+
+
+def test_a_card_has_a_button_for_each_of_its_paths():
+    first = {"id": "c1", "title": "Nile", "paths": [{"id": "p1", "text": "More"}, {"id": "p2"}, {"text": "no id"}, 7]}
+    second = {"id": "c2", "title": None, "paths": [{"id": "p3", "text": "More"}, {"id": "p4", "text": None}]}
+    (step,) = reading({"messages": [], "input": {"type": "cards", "items": [first, second, {"paths": []}]}})
+    pressed = [(choice.label, choice.prompt.reply["text"]) for choice in step.choices]
+    assert pressed == [("Nile: More", "p1"), ("Nile", "p2"), ("More", "p3"), ("p4", "p4")]
 
 
 def test_a_preview_starts_at_the_builder_and_goes_on_at_the_viewer():

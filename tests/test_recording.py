@@ -59,6 +59,21 @@ def test_a_call_knows_only_what_happened(record: Record):
     assert row.headers == {"content-type": "text/event-stream"}
 
 
+def test_a_call_keeps_its_request_and_does_not_print_it(record: Record):
+    line = call()
+    assert record.call(line).line is line
+    assert "x.example" not in repr(record.calls)
+
+
+def test_a_row_counts_only_when_all_of_it_is_there(record: Record):
+    record.call(call())
+    record.read(read(0))
+    record.understood(Step((Event("delta", "a"),), 1))
+    record.chunks.data.append(b"half a row")
+    record.events.kind.append("delta")
+    assert (len(record.chunks), len(record.events)) == (1, 1)
+
+
 def test_a_timing_that_this_version_does_not_know_is_left_out(record: Record):
     record.call(call())
     record.reached(0, {"t0_ns": 7, "queue_s": 3.0})

@@ -15,14 +15,15 @@ from typing import Any, ClassVar, Final, Literal
 
 from IPython.core.getipython import get_ipython
 
+from streamnb.display import widget
 from streamnb.display.inert import visible
 from streamnb.display.lane import Lane
 from streamnb.display.view import TABS, EventRow, Sent, Style
 from streamnb.display.view import Final as FinalState
-from streamnb.display.widget import Panel
 
 Layout = Literal["one", "race", "chat"]
 
+VIEW_MIME: Final = "application/vnd.jupyter.widget-view+json"
 _PER_KERNEL_HZ: Final = 200
 """Messages a second of all boards together (R13)."""
 _HEARTBEAT_NS: Final = 5_000_000_000
@@ -61,18 +62,28 @@ class Board:
         self._sent_ns = 0
         self._full_wanted = False
         self._extra_sent: dict[str, Any] = {}
-        self._fixed = {
+        hears = widget.can_hear()
+        self._widget: widget.Panel | None = None
+        self._fixed: dict[str, Any] = {
             "layout": layout,
             "kernel_id": _kernel_id(),
             "tabs": [tab for tab in style.tabs if tab in TABS],
             "height": style.height_px,
             "motion": not style.reduced_motion,
+            "grace_ms": _GRACE_MS[hears],
+            "hears": hears,
+            "how": _HOW[hears],
         }
-        self.widget = Panel(self.state, self.heard)
-        hears = self.widget.hear_while_busy()
-        self._fixed |= {"grace_ms": _GRACE_MS[hears], "hears": hears, "how": _HOW[hears]}
 
     # -- to the page --------------------------------------------------------------------------------------------
+
+    def show(self) -> dict[str, Any]:
+        """The view to display, alone: no text beside it would ever change in a saved notebook. Main thread."""
+        if self._widget is None:
+            self._widget = widget.Panel(self.state, self.heard)
+            if self._fixed["hears"]:
+                self._widget.hear_while_busy()
+        return {VIEW_MIME: self._widget.get_view_spec()}
 
     def add(self, lane: Lane) -> None:
         """A lane more, at the end."""
@@ -117,7 +128,8 @@ class Board:
     def release(self) -> None:
         """No lane comes any more: let the widget go."""
         self._open.discard(self)
-        self.widget.release()
+        if self._widget is not None:
+            self._widget.release()
 
     @property
     def live(self) -> bool:
@@ -148,13 +160,15 @@ class Board:
         self._send({"k": "lane", "lane": self.state()["lanes"][at], "at": at})
 
     def _send(self, message: dict[str, Any]) -> None:
+        if self._widget is None:  # nobody looks yet: the widget begins with the whole state
+            return
         self._seq += 1
         if message["k"] == "full":
             self._full_wanted = False
             message["board"] = self.state()
         if message["k"] in {"full", "delta"}:
             self._extra_sent = dict(self.extra)
-        self.widget.send(message | {"n": self._seq})
+        self._widget.send(message | {"n": self._seq})
 
     # -- from the page ------------------------------------------------------------------------------------------
 
@@ -188,9 +202,9 @@ class Board:
         while self._asked:
             asked = self._asked.popleft()
             lane = next((lane for lane in self.lanes if lane.ident == asked.get("lane")), None)
-            if lane is None or lane.look is None:
+            if lane is None or lane.look is None or self._widget is None:
                 continue
-            self.widget.send({"k": asked["k"], "lane": lane.ident} | _ANSWERS[asked["k"]](lane, asked))
+            self._widget.send({"k": asked["k"], "lane": lane.ident} | _ANSWERS[asked["k"]](lane, asked))
 
 
 def _rows(lane: Lane, asked: Mapping[str, Any]) -> dict[str, Any]:

@@ -92,7 +92,7 @@ class Lane:
             self.sources.row(row)
         self._choices = [_safe(label) for label in final.choices]
         self._ask_phases()
-        part = {"ops": self.document.ops(0, last=True), "r": "".join(batch.of("reasoning"))}
+        part: dict[str, Any] = {"ops": self.document.ops(0, last=True), "r": "".join(batch.of("reasoning"))}
         part["marks"] = self.timeline.news(_MARKS)
         whole = self._account() | self._end(self.final)
         return {"part": {"i": self.ident, "st": whole["st"]} | {k: v for k, v in part.items() if v}, "lane": whole}

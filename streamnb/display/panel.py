@@ -6,7 +6,7 @@ Knows lanes, boards and displays. Must not know: recordings, transports, clocks,
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any
 
 from IPython.display import display
 
@@ -16,8 +16,6 @@ from streamnb.display.static import bundle
 from streamnb.display.view import Final as FinalState
 from streamnb.display.view import Header, Look, Style
 from streamnb.events import Arrival
-
-VIEW_MIME: Final = "application/vnd.jupyter.widget-view+json"
 
 
 class LaneView:
@@ -83,8 +81,7 @@ class PanelView:
         self._board = Board("one", self._style, self._act)
         self._view = LaneView(self._board, lambda header, look: Lane(0, header, self._style, look))
         self._view.open(header, stop, look)
-        spec = self._board.widget.get_view_spec()
-        self._handle = display({VIEW_MIME: spec}, raw=True, display_id=True)  # type: ignore[no-untyped-call]
+        self._handle = display(self._board.show(), raw=True, display_id=True)  # type: ignore[no-untyped-call]
 
     def phase(self, name: str, t_ns: int) -> None:
         """Announce a phase."""

@@ -7,26 +7,27 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, ClassVar, Final
 
 import anywidget
 
+from streamnb.display import page
+
 _KEPT_PANELS: Final = 8
 
 
-def _joined(ending: str) -> str:
-    """The parts of the page in the order of their names: one module, one style sheet, nothing built or fetched."""
-    parts = sorted((Path(__file__).parent / "page").glob(f"*.{ending}"))
-    return "".join(part.read_text(encoding="utf-8") for part in parts)
+def can_hear() -> bool:
+    """True when a click can be heard while a cell runs: the kernel has the door that `hear_while_busy` uses."""
+    comms = sys.modules.get("ipykernel.comm.comm")
+    return comms is not None and hasattr(comms.Comm, "_reply_subshell_for")
 
 
 class Panel(anywidget.AnyWidget):
     """The widget: its state always holds the text so far, so a reloaded page finds the stream where it is."""
 
-    _esm = _joined("js")
-    _css = _joined("css")
+    _esm = page.module()
     _kept: ClassVar[collections.deque[Panel]] = collections.deque()
 
     def __init__(self, state: Callable[[], dict[str, Any]], heard: Callable[[Any], None]) -> None:
@@ -49,17 +50,12 @@ class Panel(anywidget.AnyWidget):
             state["board"] = self._board_state()
         return state
 
-    def hear_while_busy(self) -> bool:
+    def hear_while_busy(self) -> None:
         """Listen where ipykernel >= 7.4 routes messages of a comm, in the shell-channel thread, as they arrive.
 
-        A private door (NOTEBOOK.md 2, 9): without it a click waits until the cell has ended. Other kernels lack it.
-
-        Returns:
-            True when the door is there.
+        A private door (NOTEBOOK.md 2, 9): without it a click waits until the cell has ended. Only where `can_hear`.
         """
-        route = getattr(self.comm, "_reply_subshell_for", None)
-        if route is None:
-            return False
+        route = self.comm._reply_subshell_for  # noqa: SLF001
 
         def listen(data: Any, default: Any) -> Any:
             if isinstance(data, dict) and data.get("method") == "custom":
@@ -67,7 +63,6 @@ class Panel(anywidget.AnyWidget):
             return route(data, default)
 
         self.comm._reply_subshell_for = listen  # noqa: SLF001
-        return True
 
     def release(self) -> None:
         """Close the comm as soon as a page says that it has the final state.

@@ -11,10 +11,10 @@ import inspect
 import pkgutil
 
 from streamnb.errors import UsageError, did_you_mean
-from streamnb.providers._base import Call, Ending, Option, Provider, Reply, ReplyHead
+from streamnb.providers._base import Call, Ending, Field, Option, Provider, Reply, ReplyHead
 from streamnb.providers._seen import Seen
 
-__all__ = ["Call", "Ending", "Option", "Provider", "Reply", "ReplyHead", "Seen", "load", "names"]
+__all__ = ["Call", "Ending", "Field", "Option", "Provider", "Reply", "ReplyHead", "Seen", "load", "names"]
 
 _GROUP = "streamnb.providers"
 

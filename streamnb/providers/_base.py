@@ -71,6 +71,19 @@ class Option:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Field:
+    """What a platform waits for as text.
+
+    Attributes:
+        kind: which field of a form it is; the platform itself checks what is typed.
+        placeholder: what to type; where text cannot answer it, that is said here.
+    """
+
+    kind: Literal["text", "email", "number", "url", "phone", "date"] = "text"
+    placeholder: str = ""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Call:
     """One HTTP request a flow asks for.
 
@@ -170,6 +183,9 @@ class Provider:
         hints: error code, HTTP status or outcome -> what it means with this API and what to do; one or two sentences.
             `{wait}` in one becomes the Retry-After, `{key}` the variable that holds the key.
         session_option: the option that takes `run.session_id`, so that a next run goes on in the session.
+        takes_history: the API keeps no conversation and is told all of it each time (`Prompt.history`).
+        greets: a run without a prompt and without a session begins a conversation: the platform speaks first.
+        chat_options: options that a conversation of several turns needs and a single run does not.
         lists: the lists of records the API streams: name -> what they are.
         values: the options' values.
 
@@ -189,6 +205,9 @@ class Provider:
     limits: ClassVar[Mapping[str, float]] = MappingProxyType({})
     hints: ClassVar[Mapping[str, str]] = MappingProxyType({})
     session_option: ClassVar[str | None] = None
+    takes_history: ClassVar[bool] = False
+    greets: ClassVar[bool] = False
+    chat_options: ClassVar[Mapping[str, Any]] = MappingProxyType({})
     lists: ClassVar[Mapping[str, str]] = MappingProxyType({})
     stream_name: ClassVar[str] = "stream"
     simulated: ClassVar[Mapping[str, Any]] = MappingProxyType({})
@@ -272,11 +291,21 @@ class Provider:
         del event, value
         return None
 
+    def field_of(self, event: Event) -> Field | None:
+        """What kind of text the platform waits for, when an event says so; None for every other event."""
+        del event
+        return None
+
     def server_t_ns(self, frame: Frame) -> int | None:
         """The server's send time carried by a frame (CLOCK_MONOTONIC ns), when it carries nothing else."""
         if frame.event == "comment" and frame.data.startswith(" t_ns=") and frame.data[6:].isdigit():
             return int(frame.data[6:])
         return None
+
+    def secrets_of(self, name: str) -> tuple[dict[str, str | Secret], dict[str, str | Secret]]:
+        """(headers, query) with the secrets that calls of this name carry; for showing a request by their names."""
+        del name
+        return self.credentials()
 
     def session_of(self, prompt: Prompt) -> str | None:
         """The session a run goes on in, where no event names it: the platform never says, or the option does."""

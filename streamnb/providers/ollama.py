@@ -63,6 +63,7 @@ class Ollama(Provider):
     key_note: ClassVar[str] = "for https hosts; only ollama.com needs it"
     base_url = "http://localhost:11434"
     stream_name: ClassVar[str] = "chat"
+    takes_history: ClassVar[bool] = True
     simulated: ClassVar[Mapping[str, Any]] = MappingProxyType({"model": "simulated"})
     hints = _HINTS
 
@@ -75,14 +76,14 @@ class Ollama(Provider):
             self._set("key_env", None)
 
     def request(self, prompt: Prompt) -> Call:
-        """One POST of system prompt, prompt and tools; without a prompt the model is only loaded."""
+        """One POST of system prompt, history, prompt and tools; without a prompt the model is only loaded."""
         if prompt.model is None and "model" not in prompt.params:
             raise UsageError("ollama needs a model: --model NAME (in Python model=...); `ollama list` shows yours.")
         misplaced = sorted(MODEL_OPTIONS.intersection(prompt.params))
         if misplaced:
             example = json.dumps({name: prompt.params[name] for name in misplaced})
             raise UsageError(f"ollama looks for {', '.join(misplaced)} in its options: --param 'options={example}'.")
-        said = (("system", prompt.system), ("user", prompt.text or None))
+        said = (("system", prompt.system), *prompt.history, ("user", prompt.text or None))
         body = {
             "model": prompt.model,
             "messages": [{"role": role, "content": text} for role, text in said if text is not None],

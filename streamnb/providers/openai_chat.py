@@ -29,6 +29,7 @@ class OpenAIChat(Provider):
     base_url = "https://api.openai.com/v1"
     simulated: ClassVar[Mapping[str, Any]] = MappingProxyType({"model": "simulated"})
     stream_name: ClassVar[str] = "chat.completions"
+    takes_history: ClassVar[bool] = True
     options: ClassVar[tuple[Option, ...]] = (
         Option("path", "path of the endpoint below the base URL", default="/chat/completions"),
         Option("auth", "how the key is sent", default="bearer", choices=tuple(AUTH_STYLES)),
@@ -43,12 +44,11 @@ class OpenAIChat(Provider):
         self._set("key_required", not is_loopback(self.base_url))
 
     def request(self, prompt: Prompt) -> Call:
-        """One POST of the prompt, with the system prompt before it."""
+        """One POST of system prompt, history and prompt."""
         if prompt.model is None and self.key_required and "model" not in prompt.params:
             raise UsageError("openai_chat needs a model: --model NAME (in Python model=...).")
-        messages = [{"role": "user", "content": prompt.text}]
-        if prompt.system is not None:
-            messages.insert(0, {"role": "system", "content": prompt.system})
+        said = (("system", prompt.system), *prompt.history, ("user", prompt.text))
+        messages = [{"role": role, "content": text} for role, text in said if text is not None]
         body: dict[str, Any] = {"model": prompt.model, "messages": messages, "stream": True}
         if not self.values["no_usage"]:
             body["stream_options"] = {"include_usage": True}

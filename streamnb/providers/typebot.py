@@ -11,11 +11,12 @@ from typing import Any, ClassVar, Final
 from urllib.parse import quote
 
 from streamnb.errors import ProtocolError, UsageError
-from streamnb.events import Choice, Event, Outcome, Prompt
+from streamnb.events import Event, Outcome, Prompt
 from streamnb.providers._ai_sdk import part, sse
 from streamnb.providers._base import (
     Call,
     Ending,
+    Field,
     Option,
     Provider,
     Reply,
@@ -25,6 +26,7 @@ from streamnb.providers._base import (
 )
 from streamnb.providers._error_body import error_event, says_error
 from streamnb.providers._seen import Seen
+from streamnb.providers._typebot_input import dicts, field_of, input_of
 from streamnb.redaction import Secret
 from streamnb.wire import (
     Frame,
@@ -44,6 +46,8 @@ STREAM_ACTIONS: Final = frozenset({"stream", "streamOpenAiChatCompletion"})
 MAX_WAIT_S: Final = 60.0
 _REPLY_FIELDS: Final = frozenset({"sessionId", "messages", "clientSideActions", "input", "logs", "progress"})
 _INLINE: Final = frozenset({"a", "inline-variable"})
+_MAY_WAIT: Final = frozenset({"embed", "custom-embed"})
+"""Messages that can report back from the page that shows them, after which the bot goes on."""
 
 
 class Typebot(Provider):
@@ -58,6 +62,7 @@ class Typebot(Provider):
     simulated: ClassVar[Mapping[str, Any]] = MappingProxyType({"typebot": "demo"})
     stream_name: ClassVar[str] = STREAM
     session_option: ClassVar[str | None] = "session_id"
+    greets: ClassVar[bool] = True
     plain_text: ClassVar[bool] = True
     options: ClassVar[tuple[Option, ...]] = (
         Option("typebot", "public id of the bot (the end of its share URL)"),
@@ -153,6 +158,8 @@ class Typebot(Provider):
         if frame.event in (START, CONTINUE, STREAM):
             value, malformed = parse(frame)
             yield from [malformed] if malformed else _reply(value)
+            if isinstance(value, dict) and (frame.event == CONTINUE or "sessionId" in value) and _is_over(value):
+                yield Event("session", name="ended")
         elif frame.event == "text":
             yield Event("delta", frame.data)
         elif frame.line is not None:
@@ -167,6 +174,10 @@ class Typebot(Provider):
         if outcome is Outcome.TRUNCATED and ending.cause is None and unmarked:
             return ending.at_eof
         return outcome
+
+    def field_of(self, event: Event) -> Field | None:
+        """What the bot's input asks for, in the words of the bot where it has any."""
+        return field_of(event)
 
     def server_t_ns(self, frame: Frame) -> int | None:
         """Stamps also come as an annotation part, `8:[{"t_ns": N}]`."""
@@ -236,21 +247,24 @@ def _reply(value: Any) -> Iterator[Event]:
     session = value.get("sessionId")
     if isinstance(session, str):
         yield Event("session", id=session, data={key: value[key] for key in ("resultId", "typebot") if key in value})
-    for message in _dicts(value, "messages"):
+    for message in dicts(value, "messages"):
         yield _message(message)
-    for log in _dicts(value, "logs"):
+    for log in dicts(value, "logs"):
         yield Event("trace", name="log", data=log)
-    for action in _dicts(value, "clientSideActions"):
+    for action in dicts(value, "clientSideActions"):
         yield Event("action", name=str(action.get("type")), data=action)
     if isinstance(value.get("input"), dict):
-        yield _input(value["input"])
+        yield input_of(value["input"])
     if isinstance(value.get("progress"), (int, float)):
         yield Event("trace", name="progress", data=value["progress"])
 
 
-def _dicts(value: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
-    items = value.get(key)
-    return [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
+def _is_over(value: Mapping[str, Any]) -> bool:
+    """The server's own account of it: no input, and no action or message that waits for a reply of its own."""
+    actions = dicts(value, "clientSideActions")
+    waits = any(one.get("expectsDedicatedReply") is True or one.get("type") in STREAM_ACTIONS for one in actions)
+    embeds = any(one.get("type") in _MAY_WAIT for one in dicts(value, "messages"))
+    return isinstance(value.get("messages"), list) and not (value.get("input") or waits or embeds)
 
 
 def _message(message: Mapping[str, Any]) -> Event:
@@ -261,7 +275,7 @@ def _message(message: Mapping[str, Any]) -> Event:
     if kind == "text" and isinstance(content, dict):
         text = content.get("markdown")
         if not isinstance(text, str):
-            text = "\n".join(_plain(node) for node in _dicts(content, "richText"))
+            text = "\n".join(_plain(node) for node in dicts(content, "richText"))
         return Event("message", text, id=ident, data=dict(message))
     return Event("item", name=str(kind), id=ident, data=dict(message))
 
@@ -269,21 +283,6 @@ def _message(message: Mapping[str, Any]) -> Event:
 def _plain(node: Mapping[str, Any]) -> str:
     """The text of a rich text node; blocks inside it (the items of a list) stand on lines of their own."""
     own = node.get("text")
-    children = _dicts(node, "children")
+    children = dicts(node, "children")
     blocks = any("type" in child and child["type"] not in _INLINE for child in children)
     return (own if isinstance(own, str) else "") + ("\n" if blocks else "").join(map(_plain, children))
-
-
-def _input(data: dict[str, Any]) -> Event:
-    """What the bot waits for. A choice is answered with its text and the id of the item pressed."""
-    choices = []
-    for item in _dicts(data, "items"):
-        label = item.get("content") or item.get("title")
-        if isinstance(label, str):
-            answer: dict[str, Any] = {"type": "text", "text": label}
-            if isinstance(item.get("id"), str):
-                answer["metadata"] = {"replyId": item["id"]}
-            choices.append(Choice(label, Prompt(label, reply=answer)))
-    ident = data.get("id")
-    ident = ident if isinstance(ident, str) else None
-    return Event("step", name=str(data.get("type", "input")), id=ident, data=data, choices=tuple(choices))

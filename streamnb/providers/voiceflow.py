@@ -166,6 +166,12 @@ class Voiceflow(Provider):
             setup=setup,
         )
 
+    def secrets_of(self, name: str) -> tuple[dict[str, str | Secret], dict[str, str | Secret]]:
+        """v4: only the start of a session carries the key, every turn carries the session's own."""
+        if self._generation == "v4" and name != SESSION:
+            return {"Authorization": Secret(SESSION_KEY)}, {}
+        return super().secrets_of(name)
+
     @property
     def _project(self) -> str:
         if not self.values["project"]:

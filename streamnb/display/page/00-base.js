@@ -2,7 +2,7 @@
 // Knows the DOM only. Must not know: stores, layouts, hosts.
 
 /**
- * @typedef {{phase: string, ms: number, data_ms: ?number, t0_ms: ?number, ttft: ?number, ttfa: ?number, rate: ?number,
+ * @typedef {{phase: string, ms: number, data_ms?: ?number, t0_ms?: ?number, ttft?: ?number, ttfa?: ?number, rate?: ?number,
  *   unit: string, source: string, chunks: number, chars: number, stop: boolean, kinds: Record<string, number>}} Status
  * @typedef {{p: number, k: "md"|"pre"|"msg"|"fold"|"note", h?: string, t?: string, s?: string, w?: number}} Block
  * @typedef {["set", Block]|["splice", number, number, string]|["text", number, string]|["drop", number]|["clear"]} Op
@@ -33,6 +33,7 @@
  */
 
 const PIECE = 4000; // characters per piece of a growing text: what a browser lays out anew for each delta
+const WORD = 200; // characters
 const FOLLOW_PX = 24;
 const counter = { n: 0 };
 
@@ -60,18 +61,19 @@ const ICONS = {
   check: "M2 6.5l2.7 2.7L10 3",
   cross: "M3 3l6 6M9 3l-6 6",
   copy: "M4 4V1.5h6.5V8H8M1.5 4H8v6.5H1.5z",
+  send: "M6 10.5v-9M2.2 5.2L6 1.5l3.8 3.7",
   tool: "M1.5 3.5L4 6 1.5 8.5M6 9h4.5",
 };
 
 /**
- * An element with the class `snb-NAME` and a text.
+ * An element with the class `snb-NAME` and what is in it; a string is text.
  * @template {keyof HTMLElementTagNameMap} T
- * @param {T} tag @param {string} name further classes may follow after a space, whole @param {string} [text]
+ * @param {T} tag @param {string} name further classes may follow after a space, whole @param {(string|Node)[]} content
  */
-function element(tag, name, text) {
+function element(tag, name, ...content) {
   const node = document.createElement(tag);
   node.className = `snb-${name}`;
-  if (text !== undefined) node.textContent = text;
+  node.append(...content);
   return node;
 }
 
@@ -94,14 +96,16 @@ function iconElement(name) {
  * @param {string} name @param {{icon?: string, text?: string, label?: string}} look @param {() => void} [pressed]
  */
 function buttonElement(name, { icon, text, label }, pressed) {
-  const button = element("button", `${name} snb-button`);
-  button.type = "button";
-  if (icon) button.append(iconElement(icon).svg);
-  if (text) button.append(text);
-  if (label) button.title = label;
-  if (label && !text) button.setAttribute("aria-label", label);
+  const button = element("button", `${name} snb-button`, ...(icon ? [iconElement(icon).svg] : []), text || "");
+  Object.assign(button, { type: "button", title: label || "" });
+  if (label && !text) button.ariaLabel = label;
   if (pressed) button.addEventListener("click", pressed);
   return button;
+}
+
+/** Set a text only where it differs. @param {Element} node @param {string} text */
+function setText(node, text) {
+  if (node.textContent !== text) node.textContent = text;
 }
 
 /** Three digits, as in figures.py. @param {?number|undefined} value */
@@ -115,10 +119,15 @@ function digits(value) {
 function clock(ms) {
   const s = Math.max(0, ms) / 1000;
   if (s < 59.95) return `${s.toFixed(1)} s`;
-  return `${Math.floor(s / 60)}:${Math.floor(s % 60).toString().padStart(2, "0")} min`;
+  return `${Math.floor(s / 60)}:${Math.floor(s % 60)
+    .toString()
+    .padStart(2, "0")} min`;
 }
 
-/** Text in `box` that mostly grows: `show(text)` adds what is new, in pieces, and replaces only when it must. @param {Element} box */
+/**
+ * Text in `box` that mostly grows: the result, given all of the text, adds what is new, in pieces.
+ * @param {Element} box
+ */
 function growingText(box) {
   let shown = "";
   /** @type {?Text} */
@@ -129,14 +138,17 @@ function growingText(box) {
       last = null;
       shown = "";
     }
-    for (let from = shown.length; from < text.length; ) {
+    for (let from = shown.length; from < text.length;) {
       if (!last) {
-        last = document.createTextNode("");
-        const piece = element("div", "piece");
-        piece.append(last);
-        box.append(piece);
+        last = new Text();
+        box.append(element("div", "piece", last));
       }
-      const end = text.indexOf("\n", from + Math.max(0, PIECE - last.length)) + 1;
+      let end = text.indexOf("\n", from + Math.max(0, PIECE - last.length)) + 1;
+      const most = from + Math.max(0, 2 * PIECE - last.length); // a line this long is broken at a space, if there is one
+      if ((!end || end > most) && text.length > most + WORD) {
+        const space = text.indexOf(" ", most) + 1;
+        end = space && space < most + WORD ? space : most + ((text.codePointAt(most) || 0) > 0xffff ? 2 : 1);
+      }
       last.appendData(text.slice(from, end || text.length));
       if (end) last = null;
       from = end || text.length;
@@ -194,12 +206,11 @@ async function copyText(text) {
 
 /** Copy and say so on the button. @param {HTMLElement} button @param {string} text */
 async function copyFrom(button, text) {
-  const name = button.getAttribute("aria-label") || "";
+  const name = button.ariaLabel;
   if (button.dataset.said) return;
-  button.dataset.said = (await copyText(text)) ? "copied" : "not allowed";
-  button.setAttribute("aria-label", button.dataset.said);
+  button.dataset.said = button.ariaLabel = (await copyText(text)) ? "copied" : "not allowed";
   setTimeout(() => {
     delete button.dataset.said;
-    button.setAttribute("aria-label", name);
+    button.ariaLabel = name;
   }, 1500);
 }

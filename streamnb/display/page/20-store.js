@@ -10,7 +10,7 @@ const ANSWER_MS = 1500; // a kernel that hears us has answered by then
 /** Where the block `p` is or belongs in a list that is ordered by `p`. @param {{p: number}[]} blocks @param {number} p */
 function placeOf(blocks, p) {
   let low = 0;
-  for (let high = blocks.length; low < high; ) {
+  for (let high = blocks.length; low < high;) {
     const middle = (low + high) >> 1;
     if (blocks[middle].p < p) low = middle + 1;
     else high = middle;
@@ -18,7 +18,10 @@ function placeOf(blocks, p) {
   return low;
 }
 
-/** Apply one change to a lane's blocks. What does not fit (a message was lost) is left out. @param {Lane} lane @param {Op} op */
+/**
+ * Apply one change to a lane's blocks. What does not fit (a message was lost) is left out.
+ * @param {Lane} lane @param {Op} op
+ */
 function applyOp(lane, op) {
   const { doc } = lane;
   if (op[0] === "clear") {
@@ -73,7 +76,8 @@ function createStore(model) {
   /** @type {Board} */
   let state = model.get("board");
   let heardAt = performance.now();
-  let resyncAt = -Infinity;
+  let hole = false;
+  let asking = false;
   let hint = "";
   /** @type {WeakMap<Lane, number>} */
   const startedAt = new WeakMap();
@@ -84,23 +88,42 @@ function createStore(model) {
   /** @type {Set<View>} */
   const views = new Set();
 
-  const live = () => state.lanes.filter((lane) => lane.live);
+  /** @param {number} [id] this one only */
+  const live = (id) => state.lanes.filter((lane) => lane.live && (id === undefined || lane.id === id));
   const find = (/** @type {number} */ id) => state.lanes.find((lane) => lane.id === id);
   const clockOf = (/** @type {Lane} */ lane) => {
     const started = performance.now() - lane.st.ms; // the least delayed message is right
     if (lane.st.ms || !startedAt.has(lane)) startedAt.set(lane, Math.min(startedAt.get(lane) ?? Infinity, started));
   };
-  const tell = (/** @type {(view: View) => void} */ news) => {
-    if (!live().length) hint = "";
-    views.forEach(news);
+  const tell = (/** @type {(view: View) => void} */ news) => views.forEach(news);
+  const send = (/** @type {object} */ message) => model.send({ ...message, q: Math.random() }); // it may be heard twice
+  const silence = () => performance.now() - heardAt;
+  const resync = () => {
+    if (asking) return;
+    asking = true;
+    send({ k: "resync" });
+    setTimeout(() => {
+      asking = false;
+      if (hole && silence() < SILENT_MS) resync();
+    }, 1000);
   };
   const inOrder = (/** @type {number} */ n) => {
+    if (n <= state.n) return false;
     if (n === state.n + 1) state.n = n;
-    else if (n > state.n && performance.now() - resyncAt > 1000) {
-      resyncAt = performance.now();
-      model.send({ k: "resync" }); // a hole stays a hole until the whole state fills it; what comes is shown meanwhile
-    }
-    return n >= state.n;
+    else hole = true; // until the whole state fills it; what comes is shown meanwhile
+    if (hole) resync();
+    return true;
+  };
+  const done = () => {
+    if (!hole && !live().length) send({ k: "done" });
+  };
+  const takePart = (/** @type {Part} */ part) => {
+    const lane = find(part.i);
+    if (!lane) return;
+    lane.st = part.st;
+    clockOf(lane);
+    applyPart(lane, part);
+    tell((view) => view.part(lane, part));
   };
   /** @type {Record<string, (message: any) => void>} */
   const take = {
@@ -109,22 +132,23 @@ function createStore(model) {
       const lanes = board.lanes.map((lane) => Object.assign(find(lane.id) || {}, lane));
       state = Object.assign(board, { n, lanes });
       lanes.forEach(clockOf);
+      hole = false;
       tell((view) => view.reset());
-      if (state.layout !== "chat" && !live().length) model.send({ k: "done" });
+      done();
     },
     delta(/** @type {{n: number, lanes: Part[], race?: Race, chat?: Chat}} */ { n, lanes, race, chat }) {
       if (!inOrder(n)) return;
       if (race) state.race = race;
       if (chat) state.chat = chat;
-      for (const part of lanes) {
-        const lane = find(part.i);
-        if (!lane) continue;
-        lane.st = part.st;
-        clockOf(lane);
-        applyPart(lane, part);
-        tell((view) => view.part(lane, part));
-      }
+      lanes.forEach(takePart);
       if (race || chat) tell((view) => view.status());
+    },
+    end(/** @type {{n: number, i: number, part: Part, lane: Partial<Lane>}} */ { n, i, part, lane }) {
+      if (!inOrder(n)) return;
+      takePart(part);
+      const ended = find(i);
+      if (ended) tell((view) => view.lane(Object.assign(ended, lane)));
+      done();
     },
     lane(/** @type {{n: number, lane: Lane, at: number}} */ { n, lane, at }) {
       if (!inOrder(n)) return;
@@ -149,17 +173,19 @@ function createStore(model) {
     question?.callback(message, "");
   });
 
-  const stopping = (/** @type {number} [id] */ id) =>
-    live().some((lane) => (id === undefined || lane.id === id) && (lane.st.stop || stops.has(lane.id)));
+  /** @param {number} [id] */
+  const stopping = (id) => live(id).some((lane) => lane.st.stop || stops.has(lane.id));
   const lastResort = async (/** @type {Lane[]} */ lanes) => {
-    const unheard = () => lanes.some((lane) => lane.live && !lane.st.stop);
-    if (!unheard()) return;
+    if (!lanes.some((lane) => lane.live && !lane.st.stop)) return;
     const all = state.layout !== "chat" && live().every((lane) => stops.has(lane.id)); // an interrupt ends every lane
     const pressed = all && (await interruptKernel(model, state.kernel_id).catch(() => false));
-    setTimeout(() => {
-      hint = lanes.some((lane) => lane.live) ? state.how || "or interrupt the kernel (I, I)" : "";
-      tell((view) => view.status());
-    }, pressed ? 3000 : 0);
+    setTimeout(
+      () => {
+        hint = state.how || "or interrupt the kernel (I, I)";
+        tell((view) => view.status());
+      },
+      pressed ? 3000 : 0,
+    );
   };
   return {
     views,
@@ -168,7 +194,7 @@ function createStore(model) {
     },
     /** How to stop when the button did not, or "". */
     get hint() {
-      return hint;
+      return live().some((lane) => stops.has(lane.id) && !lane.st.stop) ? hint : "";
     },
     /** The lane of an id. */
     lane: find,
@@ -179,21 +205,21 @@ function createStore(model) {
     /** ms since the lane began, by the page's clock while it lives. */
     elapsed: (/** @type {Lane} */ lane) => (lane.live ? performance.now() - (startedAt.get(lane) || 0) : lane.st.ms),
     /** ms since the kernel's last message. */
-    silence: () => performance.now() - heardAt,
-    send: (/** @type {object} */ message) => model.send(message),
-    /** Stop a lane, or all: once; where the kernel does not say so in time, by an interrupt. */
-    stop(/** @type {number} [id] */ id) {
-      const lanes = live().filter((lane) => (id === undefined || lane.id === id) && !stopping(lane.id));
+    silence,
+    send,
+    /** Stop a lane, or all: once; where the kernel does not say so in time, by an interrupt. @param {number} [id] */
+    stop(id) {
+      const lanes = live(id).filter((lane) => !stopping(lane.id));
       if (!lanes.length) return;
       lanes.forEach((lane) => stops.add(lane.id));
-      model.send(id === undefined ? { k: "stop" } : { k: "stop", lane: id });
+      send(id === undefined ? { k: "stop" } : { k: "stop", lane: id });
       tell((view) => view.status());
       setTimeout(lastResort, state.grace_ms, lanes);
     },
     /**
      * Ask for rows, raw or request. The callback gets the answer, or null and a note while there is none; the last
      * callback of a (k, lane) gets every later answer to it too.
-     * @param {{k: string, lane: number}} message @param {(answer: any, note: string) => void} callback
+     * @param {{k: string, lane: number, [more: string]: any}} message @param {(answer: any, note: string) => void} callback
      */
     ask(message, callback) {
       const key = `${message.k} ${message.lane}`;
@@ -202,7 +228,7 @@ function createStore(model) {
       const note = busy ? "the kernel answers when this cell has ended" : "no answer from the kernel yet";
       const timer = setTimeout(() => callback(null, note), busy && !state.hears ? 0 : ANSWER_MS);
       questions.set(key, { callback, timer });
-      model.send(message);
+      send(message);
     },
   };
 }

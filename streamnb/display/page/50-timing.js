@@ -1,22 +1,32 @@
 // The tab Timing: phases of the request, the strip chart, the figures under it.
 // Knows a lane's phases, marks and status. Must not know: the kernel, how a mark is drawn.
 
-/** A button that cannot submit anything. @param {string} name @param {string} text @param {() => void} act */
-function pressable(name, text, act) {
-  const button = element("button", `press snb-${name}`, text);
-  button.type = "button";
-  button.addEventListener("click", act);
-  return button;
+/**
+ * An element with attributes and what is in it.
+ * @template {keyof HTMLElementTagNameMap} T
+ * @param {T} tag @param {string} name @param {Record<string, any>} [attributes] @param {(Node|string)[]} inside
+ */
+function node(tag, name, attributes = {}, ...inside) {
+  const el = element(tag, name);
+  for (const [key, value] of Object.entries(attributes)) el.setAttribute(key, value);
+  el.append(...inside);
+  return el;
 }
 
-/** Milliseconds in a unit people read. @param {?number} ms */
+/** Milliseconds in a unit people read. @param {?number} [ms] */
 function brief(ms) {
-  return ms !== null && ms < 1000 ? `${digits(ms)} ms` : `${digits(ms && ms / 1000)} s`;
+  return Number.isFinite(ms) && ms < 1000 ? `${digits(ms)} ms` : `${digits(ms && ms / 1000)} s`;
 }
+
+/** @param {number} n */
+const counted = (n) => (n || 0).toLocaleString("en-US");
+
+/** @param {number} n */
+const rough = (n) => (n < 1e5 ? counted(n) : n.toLocaleString("en-US", { notation: "compact", maximumSignificantDigits: 3 }));
 
 /**
- * Draws ten times a second while something lives and is on the page; call the result whenever it may live again.
- * @param {HTMLElement} el @param {() => boolean} lives @param {() => void} draw
+ * Draw ten times a second while something lives and is on the page; call the result whenever it may live again.
+ * @param {Element} el @param {() => boolean} lives @param {() => void} draw
  */
 function ticking(el, lives, draw) {
   let timer = 0;
@@ -24,99 +34,73 @@ function ticking(el, lives, draw) {
     timer = 0;
     if (!el.isConnected) return;
     if (!document.hidden) draw();
-    if (lives()) timer = setTimeout(step, 100);
+    if (lives()) wake();
   };
-  return () => {
+  const wake = () => {
     timer ||= setTimeout(step, 100);
   };
-}
-
-/** Figures with a label each. @param {[string, string, string][]} named name, label, meaning */
-function figureRow(named) {
-  const el = element("dl", "numbers");
-  const values = new Map();
-  for (const [name, label, meaning] of named) {
-    const box = element("div", "number");
-    box.title = meaning;
-    values.set(name, element("dd", "amount", "\u2013"));
-    box.append(element("dt", "name", label), values.get(name));
-    el.append(box);
-  }
-  return { el, set: (/** @type {string} */ name, /** @type {string} */ text) => (values.get(name).textContent = text) };
+  return wake;
 }
 
 /** The phases of the request as one bar with a legend. */
 function buildPhases() {
-  const el = element("div", "phases");
-  const bar = element("div", "phasebar");
-  bar.setAttribute("aria-hidden", "true");
-  const list = element("ul", "legend");
-  el.append(bar, list);
+  const bar = node("div", "phasebar", { "aria-hidden": true });
+  const list = node("ul", "keys", { "aria-label": "phases of the request" });
+  const el = node("div", "phases", {}, bar, list);
   let shown = "";
   return {
     el,
-    /** @param {[string, number, string][]} phases */
-    paint(phases) {
+    paint(/** @type {Phase[]} */ phases) {
       el.hidden = !phases.length;
       if (shown === (shown = JSON.stringify(phases))) return;
       bar.replaceChildren();
       list.replaceChildren();
-      phases.forEach(([name, seconds, meaning], i) => {
-        const part = element("span", `part snb-hue${i % 6}`);
-        part.style.flexGrow = String(Math.max(seconds, 1e-6));
-        const item = element("li", `key snb-hue${i % 6}`);
-        part.title = item.title = meaning;
-        item.append(element("span", "name", name), element("span", "amount", brief(seconds * 1000)));
+      phases.forEach(([name, seconds, title], i) => {
+        const part = node("span", `part snb-hue${i % 6}`, { title });
+        part.style.flexGrow = String(1000 * seconds + 0.01);
         bar.append(part);
-        list.append(item);
+        list.append(node("li", `key snb-hue${i % 6}`, { title }, `${name} `, element("b", "amount", brief(seconds * 1000))));
       });
     },
   };
 }
 
+/** Label, meaning and text of the figures under the chart. @type {[string, string, (lane: Lane, seen: Seen) => string][]} */
+const NUMBERS = [
+  ["TTFT", "first piece of text minus the moment the request was sent", ({ st }) => `${digits(st.ttft)} s`],
+  ["to answer", "first piece of the answer itself minus the moment the request was sent", ({ st }) => `${digits(st.ttfa)} s`],
+  ["longest gap", "longest silence between two reads that carried text", (_, { longest }) => brief(longest || NaN)],
+  ["median gap", "between reads that carried text; \u2248 where reads were merged on their way here",
+    (_, { median, merged }) => (merged && median ? "\u2248 " : "") + brief(median || NaN)],
+  ["reads", "socket reads that brought a piece of the body", ({ st }) => counted(st.chunks)],
+  ["characters", "characters of text that arrived", ({ st }) => counted(st.chars)],
+];
+
+/** @param {Store} store @param {Lane} lane @returns {Tab} */
 function buildTiming(store, lane) {
-  const { id } = lane;
-  const el = element("div", "timing");
   const phases = buildPhases();
   const holder = element("div", "chart");
-  const numbers = figureRow([
-    ["ttft", "TTFT", "first piece of text minus the moment the request was sent"],
-    ["ttfa", "to answer", "first piece of the answer itself minus the moment the request was sent"],
-    ["longest", "longest gap", "longest silence between two reads that carried text"],
-    ["median", "median gap", "between reads that carried text; \u2248 where reads were merged on their way to the page"],
-    ["reads", "reads", "socket reads that brought a piece of the body"],
-    ["chars", "characters", "characters of text that arrived"],
-  ]);
-  el.append(phases.el, holder, numbers.el);
-  const strip = drawStrip(holder, () => [store.lane(id)].filter(Boolean), store);
+  const amounts = NUMBERS.map(() => element("dd", "amount"));
+  const boxes = NUMBERS.map(([label, title], i) => node("div", "number", { title }, element("dt", "name", label), amounts[i]));
+  const el = node("div", "timing", {}, phases.el, holder, node("dl", "numbers", {}, ...boxes));
+  const strip = drawStrip(holder, () => [lane], store);
   let visible = false;
   const draw = () => {
-    const now = store.lane(id);
-    if (!visible || !now) return;
-    const { st } = now;
-    const seen = readMarks(now);
-    const seconds = (/** @type {?number} */ s) => brief((s ?? null) && s * 1000);
-    phases.paint(now.phases);
+    if (!visible) return;
+    phases.paint(lane.phases);
     strip.draw();
-    numbers.set("ttft", seconds(st.ttft));
-    numbers.set("ttfa", seconds(st.ttfa));
-    numbers.set("longest", brief(seen.longest || null));
-    numbers.set("median", (seen.merged && seen.median ? "\u2248 " : "") + brief(seen.median || null));
-    numbers.set("reads", (st.chunks || 0).toLocaleString("en-US"));
-    numbers.set("chars", (st.chars || 0).toLocaleString("en-US"));
+    const seen = readMarks(lane);
+    NUMBERS.forEach(([, , say], i) => setText(amounts[i], say(lane, seen)));
   };
-  const wake = ticking(el, () => visible && store.lane(id)?.live, draw);
+  const wake = ticking(el, () => visible && lane.live, draw);
   return {
     el,
-    shown(/** @type {boolean} */ now) {
+    shown(now) {
       visible = now;
       draw();
       wake();
     },
     part: wake,
-    reset() {
-      draw();
-      wake();
-    },
+    reset: draw,
   };
 }

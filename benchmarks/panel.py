@@ -1,0 +1,314 @@
+"""What a stream costs on its way to the screen: this panel beside the two ways people use, in JupyterLab and Chromium.
+
+Knows the page from outside. Must not know: how a panel works.
+
+    python benchmarks/panel.py [--quick] [--rounds 3] [--json FILE]
+
+Streams Markdown at 5 000 tokens/s, each token a read of its own, in turns: no display, the panel, `display(Markdown)`
+of the whole text at 20 Hz, `ipywidgets.HTML` at 20 Hz. Bytes and messages are counted on the page's websocket, CPU in
+the kernel (less that of the stream without a display), long tasks and frames in the page. Then: a click on Stop to the
+server's end of the connection, and reads that come late while every painting sleeps 20 ms.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import os
+import platform
+import statistics
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE.parent / "tests"))
+os.environ["STREAMNB_RECORDINGS"] = tempfile.mkdtemp()
+
+import nbformat
+from lab_page import CHROMIUM, FLAGS, kernel_ready, running_lab
+from playwright.sync_api import Page, sync_playwright
+
+WATCH = """(index) => {
+  const cell = window.jupyterapp.shell.currentWidget.content.widgets[index].node;
+  const seen = { tasks: [], frames: 0, worst: 0, found: null };
+  window.seen = seen;
+  const tasks = new PerformanceObserver((list) => seen.tasks.push(...list.getEntries().map((e) => e.duration)));
+  tasks.observe({ type: "longtask" });
+  let last = performance.now();
+  const frame = (now) => {
+    seen.worst = Math.max(seen.worst, now - last);
+    seen.frames += 1;
+    last = now;
+    const heads = cell.querySelectorAll("h1");
+    if (heads.length && heads[heads.length - 1].textContent.startsWith("END")) {
+      seen.found ??= performance.timeOrigin + performance.now();
+    }
+    if (!seen.over) requestAnimationFrame(frame);
+    else tasks.disconnect();
+  };
+  requestAnimationFrame(frame);
+}"""
+RUN = """async (index) => {
+  const { content, sessionContext } = window.jupyterapp.shell.currentWidget;
+  content.activeCellIndex = index;
+  await window.jupyterapp.commands.execute("notebook:run-cell");
+  return content.widgets[index].model.sharedModel.toJSON().outputs
+    .filter((o) => o.output_type === "stream" || o.output_type === "error")
+    .map((o) => [].concat(o.text || o.traceback).join("")).join("");
+}"""
+CLICK = "() => { document.querySelector('.snb-stop').click(); return (performance.timeOrigin + performance.now()) / 1000; }"
+
+
+class Wire:
+    """The frames of the page's websocket."""
+
+    def __init__(self, page: Page) -> None:
+        self.n = self.n_bytes = 0
+        page.on("websocket", lambda socket: socket.on("framereceived", self._count))
+
+    def _count(self, payload: bytes | str) -> None:
+        self.n += 1
+        self.n_bytes += len(payload)
+
+    def reset(self) -> None:
+        self.n = self.n_bytes = 0
+
+
+class Notebook:
+    """One open notebook, whose cells are run by number."""
+
+    def __init__(self, page: Page, wire: Wire) -> None:
+        self._page, self._wire = page, wire
+
+    def run(self, index: int) -> dict[str, Any]:
+        """Run a cell; its printed figures, and what the page saw meanwhile."""
+        page = self._page
+        self._wire.reset()
+        page.evaluate(WATCH, index)
+        said = page.evaluate(RUN, index)
+        with contextlib.suppress(Exception):  # a cell without text has no end to find
+            page.wait_for_function("() => window.seen.found", timeout=1500 if "none" in said else 20_000)
+        page.wait_for_timeout(200)
+        seen = page.evaluate("() => { window.seen.over = true; return window.seen; }")
+        line = next((line for line in said.splitlines() if line.startswith("figures ")), None)
+        if line is None:
+            raise SystemExit(f"the cell failed:\n{said}")
+        figures = json.loads(line.removeprefix("figures ")) | {"n": self._wire.n, "n_bytes": self._wire.n_bytes}
+        late_ms = None if seen["found"] is None or "done" not in figures else seen["found"] - figures["done"] * 1000
+        return figures | {"tasks": seen["tasks"], "worst": seen["worst"], "late_ms": late_ms}
+
+
+@contextlib.contextmanager
+def opened(cells: list[str]) -> Iterator[tuple[Page, Notebook]]:
+    """JupyterLab with a notebook of these cells, in Chromium."""
+    with tempfile.TemporaryDirectory() as root, running_lab(Path(root)) as lab, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        page = browser.new_page(viewport={"width": 1200, "height": 900})
+        wire = Wire(page)
+        book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+        book.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+        nbformat.write(book, lab.root / "panel.ipynb")
+        page.goto(f"{lab.url}/lab/tree/panel.ipynb?reset")
+        kernel_ready(page)
+        yield page, Notebook(page, wire)
+        browser.close()
+
+
+class Endless:
+    """A server that streams for ever and knows when each of its connections was closed (wall clock, s)."""
+
+    def __init__(self) -> None:
+        self.closed: list[float] = []
+        self.loop = asyncio.new_event_loop()
+        server = self.loop.run_until_complete(asyncio.start_server(self._serve, "127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        threading.Thread(target=self.loop.run_forever, daemon=True).start()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n")
+        ended = asyncio.create_task(self._until_closed(reader))
+        while not ended.done():
+            writer.write(b'data: "word "\n\n')
+            await asyncio.sleep(0.01)
+        self.closed.append(ended.result())
+        writer.close()
+
+    async def _until_closed(self, reader: asyncio.StreamReader) -> float:
+        with contextlib.suppress(ConnectionError):
+            while await reader.read(65536):
+                pass
+        return time.time()
+
+
+def main() -> None:
+    """Measure in turns, print, write."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="done in 50 s: one round, up to 20 000 tokens, few clicks")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--json", type=Path)
+    asked = parser.parse_args()
+    rounds, clicks = (1, 6) if asked.quick else (asked.rounds, 40)
+    plan = [(way, n) for n in (2000, 20_000) for way in ("none", "panel", "markdown", "html")]
+    if not asked.quick:
+        plan += [("none", 100_000), ("panel", 100_000)]
+    server = Endless()
+    setup = f"import sys; sys.path.insert(0, {str(HERE)!r})\nimport panel_cells\n%load_ext streamnb\nprint('figures {{}}')"
+    warm = "panel_cells.show('panel', 200); panel_cells.show('html', 200)"
+    cells = [setup, warm, *(f"panel_cells.show({way!r}, {n})" for way, n in plan)]
+    reads, sleep_s = (1000, 0.02) if asked.quick else (4000, 0.02)
+    late = [f"panel_cells.late_reads({way!r}, {reads}, 0.004, {sleep_s})" for way in ("none", "panel")]
+    stop = f"%%chatstream sse --base-url {server.url} --no-record\nHi"
+    cells += [*late, stop]
+    found: dict[tuple[str, int], list[dict[str, Any]]] = {one: [] for one in plan}
+    lates: dict[str, list[dict[str, Any]]] = {"none": [], "panel": []}
+    with opened(cells) as (page, notebook):
+        notebook.run(0)
+        notebook.run(1)
+        for _ in range(rounds):
+            for at, one in enumerate(plan):
+                found[one].append(notebook.run(2 + at))
+                page.evaluate(f"() => window.jupyterapp.shell.currentWidget.content.widgets[{2 + at}].model.clearExecution()")
+            for at, name in enumerate(lates):
+                lates[name].append(notebook.run(2 + len(plan) + at))
+        stops = [stopped(page, len(cells) - 1, server) for _ in range(clicks)]
+    rows = [*costs(found), *capture(lates), *clicked(stops)]
+    report(rows, asked.json, rounds)
+
+
+def stopped(page: Page, index: int, server: Endless) -> float:
+    """Seconds from a click on Stop, in a cell that is busy, to the server's end of the connection."""
+    n = len(server.closed)
+    page.evaluate(f"(index) => {{ ({RUN})(index); }}", index)
+    page.wait_for_function("() => document.querySelector('.snb-answer')?.textContent.includes('word')")
+    clicked_at = page.evaluate(CLICK)
+    for _ in range(2000):
+        if len(server.closed) > n:
+            break
+        page.wait_for_timeout(5)
+    page.wait_for_function("() => !document.querySelector('.snb-stop')")
+    return server.closed[n] - clicked_at
+
+
+Row = dict[str, Any]
+
+
+def row(figure: str, value: float, unit: str, target: float | None, baseline: float | None = None) -> Row:
+    """One figure; `holds` says whether it is at most the target."""
+    ratio = value / baseline if baseline else None
+    holds = None if target is None else value <= target
+    return {
+        "figure": figure,
+        "value": value,
+        "unit": unit,
+        "baseline": baseline,
+        "ratio": ratio,
+        "target": target,
+        "holds": holds,
+    }
+
+
+def costs(found: dict[tuple[str, int], list[dict[str, Any]]]) -> list[Row]:
+    """The panel's costs beside those of the two others."""
+
+    def middle(way: str, n: int, of: str) -> float:
+        values = [one[of] for one in found[way, n] if one[of] is not None]
+        return statistics.median(values) if values else float("nan")
+
+    def cpu_us(way: str, n: int) -> float:
+        return (middle(way, n, "cpu_s") - middle("none", n, "cpu_s")) / n * 1e6
+
+    def per_s(way: str, n: int) -> float:
+        return middle(way, n, "n") / middle(way, n, "wall_s")
+
+    rows = []
+    sizes = sorted(n for way, n in found if way == "panel")
+    fixed = _fixed_bytes(found)
+    for n in sizes:
+        others = [way for way in ("markdown", "html") if (way, n) in found]
+        for way in ("panel", *others):
+            ours = way == "panel"
+            base = {of: middle("markdown", n, of) for of in ("n_bytes",)} if ours and others else {}
+            name = f"{way}, {n} tokens: "
+            rows += [
+                row(name + "messages", per_s(way, n), "1/s", 22 if ours else None),
+                row(
+                    name + "bytes per token",
+                    (middle(way, n, "n_bytes") - (fixed if ours else 0)) / n,
+                    "B",
+                    25 if ours else None,
+                    base["n_bytes"] / n if base else None,
+                ),
+                row(
+                    name + "kernel CPU per token",
+                    cpu_us(way, n),
+                    "us",
+                    20 if ours else None,
+                    cpu_us("markdown", n) if ours and others else None,
+                ),
+                row(
+                    name + "long tasks over 50 ms",
+                    statistics.median(len(one["tasks"]) for one in found[way, n]),
+                    "",
+                    0 if ours else None,
+                ),
+                row(
+                    name + "worst long task",
+                    max((max(one["tasks"], default=0) for one in found[way, n]), default=0),
+                    "ms",
+                    None,
+                ),
+                row(name + "worst frame", middle(way, n, "worst"), "ms", None),
+                row(name + "DOM complete after the kernel", middle(way, n, "late_ms"), "ms", 150 if ours else None),
+            ]
+    per_token = {n: (middle("panel", n, "n_bytes") - fixed) / n for n in sizes}
+    growth = per_token[sizes[-1]] / per_token[sizes[0]]
+    rows.append(row(f"bytes per token, {sizes[-1]} over {sizes[0]} tokens", growth, "x", 1.2))
+    rows.append(row("panel, once: code and styles", fixed, "B", 45_000))
+    return rows
+
+
+def _fixed_bytes(found: dict[tuple[str, int], list[dict[str, Any]]]) -> float:
+    from streamnb.display import page
+
+    del found
+    return float(len(page.module().encode()))
+
+
+def capture(lates: dict[str, list[dict[str, Any]]]) -> list[Row]:
+    """Reads over 10 ms late while every painting sleeps 20 ms, beside a run that shows nothing."""
+    share = {name: 100 * sum(one["late"] for one in runs) / sum(one["n"] for one in runs) for name, runs in lates.items()}
+    return [
+        row("reads over 10 ms late, painting sleeps 20 ms", share["panel"], "%", share["none"] + 1, share["none"] or None)
+    ]
+
+
+def clicked(stops: list[float]) -> list[Row]:
+    """Click to close."""
+    worst = max(stops) if len(stops) < 100 else statistics.quantiles(stops, n=100)[98]
+    return [
+        row(f"Stop to closed socket, median of {len(stops)}", 1000 * statistics.median(stops), "ms", None),
+        row(f"Stop to closed socket, worst of {len(stops)}", 1000 * worst, "ms", 500),
+    ]
+
+
+def report(rows: list[Row], file: Path | None, rounds: int) -> None:
+    """Print the table; write it as JSON."""
+    print(f"{os.cpu_count()} cores, Python {platform.python_version()}, load {os.getloadavg()[0]:.1f}, rounds {rounds}")
+    for one in rows:
+        target = "" if one["target"] is None else f"target {one['target']:g}: {'holds' if one['holds'] else 'MISSED'}"
+        beside = "" if one["ratio"] is None else f"{one['ratio']:.3g} x display(Markdown)"
+        print(f"{one['figure']:<62}{one['value']:>12.4g} {one['unit']:<5}{beside:<32}{target}")
+    if file is not None:
+        file.write_text(json.dumps(rows, indent=1))
+
+
+if __name__ == "__main__":
+    main()
