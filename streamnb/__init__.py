@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from streamnb.events import Event, Outcome
     from streamnb.exchange import read_jsonl, read_parquet
     from streamnb.instrument import aconnect_sse
+    from streamnb.racing import race
     from streamnb.results import Run
 
 _PUBLIC = {
@@ -34,6 +35,7 @@ _PUBLIC = {
     "last": "streamnb.client",
     "open": "streamnb.client:open_recording",
     "open_stream": "streamnb.client",
+    "race": "streamnb.racing",
     "read_jsonl": "streamnb.exchange",
     "read_parquet": "streamnb.exchange",
     "recordings": "streamnb.client",
@@ -62,6 +64,7 @@ __all__ = [
     "last",
     "open",
     "open_stream",
+    "race",
     "read_jsonl",
     "read_parquet",
     "recordings",

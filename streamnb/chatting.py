@@ -309,7 +309,7 @@ class Chat:
             if turn.cancelled:
                 raise UsageError("it was stopped before it was sent.")
             live = _Live(turn, session, view)
-            session.start()
+            session.start().add_done_callback(lambda _: self.worker.poke())
             turn.begin(session.run, view.ask_to_stop)
             self._live = live
             self._views[turn] = view
@@ -327,6 +327,7 @@ class Chat:
                 self._live = None
                 self.publish()
             live.turn.finish()
+            self.worker.poke()
 
     def publish(self) -> None:
         """What the page is told about the conversation as a whole."""

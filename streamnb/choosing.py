@@ -190,7 +190,7 @@ def _read(option: Option, value: Any) -> Any:
                 value = json.loads(value) if value.strip() else None
             except ValueError as error:
                 raise UsageError(f"{name} wants JSON: {error}.") from None
-        case ("bool", bool()) | ("int", int()) | ("float", int() | float()) | (_, str()):
+        case ("bool", bool()) | ("int", int() | str()) | ("float", int() | float() | str()) | ("str" | "url", str()):
             pass
         case _:
             raise UsageError(f"{name} cannot be {value!r:.80}.")

@@ -56,6 +56,8 @@ class OnDemand:
                 self._poked.wait(self._every_s)
         finally:
             self._runs = False
+            if self._poked.is_set():  # a step failed, and there is more to do
+                self.poke()
 
     def _goes_on(self, busy_s: float) -> bool:
         with self._lock:

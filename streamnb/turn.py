@@ -145,7 +145,6 @@ def begun(run: Run) -> bool:
 def _ended(run: Run) -> list[str]:
     if run.outcome is None:
         return ["(running)"]
-    words = [] if run.outcome is Outcome.COMPLETE else [outcome_words(run.outcome)]
-    words += [run.error] if run.error else []
-    over = ["the conversation ended"] if run.session_over else []
-    return [f"({': '.join(words)})"] * bool(words) + [f"({word})" for word in over]
+    how = run.error or ("" if run.outcome is Outcome.COMPLETE else outcome_words(run.outcome))
+    over = "the conversation ended" if run.session_over else ""
+    return [f"({said})" for said in (how, over) if said]

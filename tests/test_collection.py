@@ -110,7 +110,7 @@ def test_a_run_before_its_first_byte_and_a_finished_one_have_one_table():
     assert dtypes(runs.events) == COLUMNS["events"]
     assert len(runs.events) == 3
     assert runs.table["ttft_s"].isna().tolist() == [True, False]
-    assert runs.compare(metrics=["ttft_s"])[["n_runs", "n_running", "n"]].to_numpy().tolist() == [[2, 1, 1]]
+    assert runs.compare("provider", metrics=["ttft_s"])[["n_runs", "n_running", "n"]].to_numpy().tolist() == [[2, 1, 1]]
 
 
 def test_a_run_that_grows_is_seen_as_it_is():
@@ -124,7 +124,7 @@ def test_a_run_that_grows_is_seen_as_it_is():
 
 def test_it_compares_its_runs():
     runs = Runs([A, B, run("d", delta("x"), model="m")])
-    pd.testing.assert_frame_equal(runs.compare(), analysis.compare(runs.table))
+    pd.testing.assert_frame_equal(runs.compare(), analysis.compare(runs.table, ("target", "model")))
     pd.testing.assert_frame_equal(
         runs.compare("model", ["e2e_s"], [0.9]), analysis.compare(runs.table, "model", ["e2e_s"], [0.9])
     )

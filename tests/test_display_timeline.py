@@ -3,6 +3,7 @@ from __future__ import annotations
 import functools
 import itertools
 import operator
+import statistics
 
 import pytest
 from hypothesis import given
@@ -126,6 +127,31 @@ def test_the_only_gap_of_a_run_is_a_stall_beyond_the_floor():
     read(timeline, 100, 0)
     read(timeline, 1101, 1)
     assert timeline.stalls() == [(0.09, 1.001)]
+
+
+def test_a_run_that_fell_silent_and_never_said_it_was_done_ends_with_a_stall():
+    timeline = started(10)
+    for seq in range(5):
+        read(timeline, 100 + 50 * seq, seq)
+    read(timeline, 1000, 5, 0, n_texts=0, kind="")
+    assert timeline.stalls() == []
+    assert timeline.stalls(until_ns=8 * S) == [(0.29, 2.7)]
+    assert timeline.stalls(until_ns=6 * S) == []
+    assert Timeline().stalls(until_ns=8 * S) == []
+
+
+@given(st.lists(st.integers(1, 40), min_size=1, max_size=12))
+def test_a_stall_is_compared_with_the_median_of_all_the_others(tenths):
+    timeline = started(0)
+    read(timeline, 0, 0)
+    for seq, at in enumerate(itertools.accumulate(tenths), 1):
+        read(timeline, 100 * at, seq)
+    wanted = []
+    for n, gap in enumerate(tenths):
+        others = tenths[:n] + tenths[n + 1 :]
+        if gap > max(5 * statistics.median(others or [0]), 10):
+            wanted.append((sum(tenths[:n]) / 10, gap / 10))
+    assert timeline.stalls() == wanted
 
 
 def test_news_are_merged_in_equal_bins_of_time():

@@ -10,7 +10,7 @@ from pathlib import Path
 import nbclient
 import nbformat
 import pytest
-from kernels import HANG_S, Cell, Kernel, kernel, shown_text
+from kernels import HANG_S, Cell, Kernel, kernel
 
 import streamnb
 from streamnb import shelf
@@ -27,6 +27,36 @@ def lab(tmp_path_factory):
 
 def mimetypes(cell: Cell, kind: str) -> list[set[str]]:
     return [set(content["data"]) for content in cell.contents(kind)]
+
+
+def boards(messages: list[dict]) -> list[dict]:
+    """The whole boards that a page is opened with."""
+    opened = [message["content"]["data"].get("state", {}) for message in messages if message["msg_type"] == "comm_open"]
+    return [state["board"] for state in opened if "board" in state]
+
+
+def custom(messages: list[dict]) -> list[dict]:
+    """What a page is told, in order."""
+    told = [message["content"]["data"].get("content") for message in messages if message["msg_type"] == "comm_msg"]
+    return [content for content in told if content]
+
+
+def moving(messages: list[dict]) -> set[int]:
+    """Lanes that text has reached on the page."""
+    parts = [part for content in custom(messages) if content["k"] == "delta" for part in content["lanes"]]
+    return {part["i"] for part in parts if part["st"]["chars"]}
+
+
+def shown_text(messages: list[dict]) -> str:
+    """The answer as it came, on the page of a panel that shows no Markdown."""
+    blocks: dict[float, str] = {}
+    parts = [part for content in custom(messages) if content["k"] == "delta" for part in content["lanes"]]
+    for kind, *rest in (op for part in parts for op in part.get("ops", [])):
+        if kind == "set":
+            blocks[rest[0]["p"]] = rest[0]["t"]
+        elif kind == "text":
+            blocks[rest[0]] += rest[1]
+    return "".join(text for _, text in sorted(blocks.items()))
 
 
 def test_a_headless_cell_displays_one_static_bundle_and_keeps_the_run(lab: Kernel) -> None:
@@ -158,7 +188,7 @@ def test_an_interrupt_keeps_what_arrived_and_stops_the_cells_behind(lab: Kernel)
     simulator = lab.value("__import__('streamnb.companions').companions.simulator_url()")
     parent = lab.send("%%chatstream demo -o cut --scenario ping --pace ttft=0.01\nHi", headless=False)
     behind = lab.send("never = 'ran'")
-    lab.collect(parent, until=lambda messages: shown_text(messages) != "")
+    lab.collect(parent, until=moving)
     lab.manager.interrupt_kernel()
     messages = lab.collect(parent)
     cell = Cell(lab.reply(parent), messages)
@@ -176,7 +206,7 @@ def test_an_interrupt_keeps_what_arrived_and_stops_the_cells_behind(lab: Kernel)
 
 def test_stop_in_the_panel_ends_the_busy_cell_normally(lab: Kernel) -> None:
     parent = lab.send("%%chatstream demo -o stopped --scenario ping --pace ttft=0.01\nHi", headless=False)
-    messages = lab.collect(parent, until=lambda messages: shown_text(messages) != "")
+    messages = lab.collect(parent, until=moving)
     comm = next(message["content"]["comm_id"] for message in messages if message["msg_type"] == "comm_open")
     for opened in (message["content"] for message in messages if message["msg_type"] == "comm_open"):
         if "_esm" in json.dumps(opened["data"].get("state", {})) or "_anywidget_id" in opened["data"].get("state", {}):
@@ -221,7 +251,7 @@ def crash(recordings: Path, seed: int) -> tuple[str, str]:
     """Kill a kernel at a random moment of a run; return what is on disk and what was on screen."""
     rng = random.Random(seed)
     with kernel(recordings) as victim:
-        assert victim.run("%load_ext streamnb").ok
+        assert victim.run("%load_ext streamnb\n%config ChatStream.markdown = False").ok
         before = set(recordings.rglob("*.jsonl"))
         parent = victim.send("%%chatstream demo --pace ttft=0.05 --pace gap=0.01 --pace tokens=400\nHi", headless=False)
         seen = victim.collect(parent, until=lambda messages: shown_text(messages) != "")
@@ -298,24 +328,6 @@ def test_a_replay_that_cannot_be_is_one_line(lab: Kernel, line: str, words: str)
     (error,) = cell.errors
     assert words in error
     assert "\n" not in error
-
-
-def boards(messages: list[dict]) -> list[dict]:
-    """The whole boards that a page is opened with."""
-    opened = [message["content"]["data"].get("state", {}) for message in messages if message["msg_type"] == "comm_open"]
-    return [state["board"] for state in opened if "board" in state]
-
-
-def custom(messages: list[dict]) -> list[dict]:
-    """What a page is told, in order."""
-    told = [message["content"]["data"].get("content") for message in messages if message["msg_type"] == "comm_msg"]
-    return [content for content in told if content]
-
-
-def moving(messages: list[dict]) -> set[int]:
-    """Lanes that text has reached on the page."""
-    parts = [part for content in custom(messages) if content["k"] == "delta" for part in content["lanes"]]
-    return {part["i"] for part in parts if part["st"]["chars"]}
 
 
 def test_a_race_shows_one_bundle_and_its_runs_are_in_the_variable(lab: Kernel) -> None:

@@ -140,7 +140,7 @@ class Board:
         """The whole board as the page needs it: asked for by a reloaded page or a second one, from any thread."""
         with self._lock:
             began = [lane.began_ns for lane in self.lanes]
-            first = next((t_ns for t_ns in began if t_ns is not None), 0)
+            first = min((t_ns for t_ns in began if t_ns is not None), default=0)
             lanes = [
                 lane.state(round(((t_ns or first) - first) / 1e6)) for lane, t_ns in zip(self.lanes, began, strict=True)
             ]

@@ -156,7 +156,7 @@ class Document:
                 extra.after = self._top - 1 if extra.p is None else int(extra.p // 1)
         self._obsolete = self._top > self._first or self._obsolete
         self._begin()
-        self._dirty = True
+        self._dirty = not self._plain  # plain text is poured, not rendered
 
     def _extra(self, block: Block) -> _Extra:
         extra = _Extra(self._length, block)
@@ -213,9 +213,9 @@ class Document:
         else:
             yield ["set", dict(block)]
 
-    def _drop(self, p: float) -> Iterator[Op]:
-        if self._page.pop(p, None) is not None:
-            yield ["drop", p]
+    def _drop(self, p: float) -> Op:
+        del self._page[p]
+        return ["drop", p]
 
     # -- plain text ---------------------------------------------------------------------------------------------------
 
@@ -245,7 +245,7 @@ class Document:
         self._growing = None
         self._fresh = [md.without_marks(rest), *self._beyond]
         self._tail, self._beyond, self._open_starts, self._known = [], [], [], {}
-        ops = [op for p in range(self._next, self._top) for op in self._drop(p)]
+        ops = [self._drop(p) for p in range(self._next, self._top)]
         return ops + self._pour()
 
     # -- Markdown -----------------------------------------------------------------------------------------------------
@@ -290,7 +290,7 @@ class Document:
             if self._growing is not None or self._slow:
                 break
         self._known = known
-        ops += (op for gone in range(p, self._top) for op in self._drop(gone))
+        ops += [self._drop(gone) for gone in range(p, self._top)]
         self._top = p
         return ops
 
@@ -325,7 +325,7 @@ class Document:
             else:
                 loose.append(extra)
         self._loose = loose
-        ops = [op for extra, _ in moved if extra.p is not None for op in self._drop(extra.p)]
+        ops = [self._drop(extra.p) for extra, _ in moved if extra.p is not None]
         for extra, p in moved:
             extra.p = p
             ops += self._put({"p": p} | extra.block)

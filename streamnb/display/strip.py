@@ -317,8 +317,8 @@ def _plot(run: _Run, scale: _Scale, height: int, ink: _Ink) -> Iterator[str]:
     first, answer = run.first(ANSWER | REASONING), run.first(ANSWER)
     for mark in (first, None if answer is first else answer):
         if mark is not None:
-            x = scale.percent(mark.t)
-            yield _line(x, -4, x, height, ink.text, 'stroke-dasharray="2 2"')
+            at = scale.percent(mark.t)
+            yield _line(at, -4, at, height, ink.text, 'stroke-dasharray="2 2"')
     stems: dict[str, list[str]] = {ink.text: [], ink.reasoning: [], ink.answer: []}
     dots: list[str] = []
     dot = -_COLUMNS
@@ -378,12 +378,12 @@ def _notes(run: _Run, scale: _Scale, ink: _Ink) -> Iterator[str]:
             if _clear(taken, left, said):
                 yield _text(said, scale.percent(mark.t), -8, ink, anchor)
     for start, length in sorted(run.stalls, key=lambda stall: -stall[1]):
-        said, middle = f"stall {_brief(length)}", start + length / 2
-        wide = _CHAR * len(said)
-        x = _NARROW * middle / scale.span
-        above = x + wide / 2 < _NARROW and _clear(taken, x - wide / 2, said)
-        if above or wide < _NARROW * length / scale.span:
-            yield _text(said, scale.percent(middle), -8 if above else 13, ink, "middle", colour=ink.stall)
+        said, inside, middle = f"stall {_brief(length)}", _brief(length), start + length / 2
+        x, half = _NARROW * middle / scale.span, _CHAR * len(said) / 2
+        if x + half < _NARROW and _clear(taken, x - half, said):
+            yield _text(said, scale.percent(middle), -8, ink, "middle", colour=ink.stall)
+        elif _CHAR * len(inside) < _NARROW * length / scale.span:
+            yield _text(inside, scale.percent(middle), 13, ink, "middle", colour=ink.stall)
 
 
 def _clear(taken: list[tuple[float, float]], left: float, said: str) -> bool:

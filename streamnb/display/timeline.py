@@ -75,7 +75,7 @@ class Timeline:
         del rows[: n * WIDTH]
         self.total_chars = sum(rows[2::WIDTH])
         if self._text_ns < t_ns:
-            self._call = -1
+            self._call = self._text_seq = -1
         text = next((at for at in range(0, len(rows), WIDTH) if not rows[at + 4] & NO_TEXT), None)
         if text is not None:
             rows[text + 1] = 0  # the text before it is gone
@@ -138,24 +138,27 @@ class Timeline:
         """All of it, as one list of marks merged in the same way; `news` goes on undisturbed."""
         return self._export(0, most, 0)[0]
 
-    def stalls(self) -> list[tuple[float, float]]:
+    def stalls(self, until_ns: int | None = None) -> list[tuple[float, float]]:
         """Silences that stand out from the run's own pace, by the rule of `analysis.stalls`.
+
+        Args:
+            until_ns: when a run ended that never said it was done: the silence up to there counts too.
 
         Returns:
             (last text before, s since t0 or, without one, since the lane began; length, s).
         """
-        floor_ns = STALL_FLOOR_S * 1e9
-        long = [
-            (t_ns, gap) for t_ns, gap in zip(self._rows[0::WIDTH], self._rows[1::WIDTH], strict=True) if gap > floor_ns
-        ]
-        if not long:
+        times, gaps = self._rows[0::WIDTH], self._rows[1::WIDTH]
+        silences = [(t_ns - gap, gap) for t_ns, gap in zip(times, gaps, strict=True) if gap > STALL_FLOOR_S * 1e9]
+        if until_ns is not None and self._text_seq >= 0 and until_ns - self._text_ns > STALL_FLOOR_S * 1e9:
+            silences.append((self._text_ns, until_ns - self._text_ns))
+        if not silences:
             return []
-        from_ns = self._began_ns if self._t0_ns is None else self._t0_ns
-        gaps = sorted(gap for gap in self._rows[1::WIDTH] if gap)
+        from_ns = (self._began_ns if self._t0_ns is None else self._t0_ns) or 0
+        ordered = sorted(gap for gap in gaps if gap)
         return [
-            ((t_ns - gap - (from_ns or 0)) / 1e9, gap / 1e9)
-            for t_ns, gap in long
-            if gap > STALL_FACTOR * _median_of_others(gaps, gap)
+            ((start_ns - from_ns) / 1e9, gap / 1e9)
+            for start_ns, gap in silences
+            if gap > STALL_FACTOR * _median_of_others(ordered, gap)
         ]
 
     def _since_began_ms(self, t_ns: int) -> float:
@@ -193,10 +196,11 @@ class Timeline:
 
 
 def _median_of_others(ordered: Sequence[int], one: int) -> float:
-    """The median of all the numbers but one of them; 0.0 when there is no other."""
+    """The median of the numbers, `one` of them left out if it is among them; 0.0 when there is no other."""
     at = bisect.bisect_left(ordered, one)
-    n = len(ordered) - 1
+    among = at < len(ordered) and ordered[at] == one
+    n = len(ordered) - among
     if n == 0:
         return 0.0
     low, high = (n - 1) // 2, n // 2
-    return (ordered[low + (at <= low)] + ordered[high + (at <= high)]) / 2
+    return (ordered[low + (among and at <= low)] + ordered[high + (among and at <= high)]) / 2

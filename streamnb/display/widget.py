@@ -36,6 +36,7 @@ class Panel(anywidget.AnyWidget):
         self._n_asked_for = 0
         self._page_is_done = False
         self._released = False
+        self._last_n = 0
         super().__init__()
         self.on_msg(lambda _widget, content, _buffers: heard(content))
 
@@ -49,6 +50,11 @@ class Panel(anywidget.AnyWidget):
             self._n_asked_for += 1
             state["board"] = self._board_state()
         return state
+
+    def send(self, content: Any, buffers: Any = None) -> None:
+        """Send a message; remember the number of the last one."""
+        self._last_n = content.get("n", self._last_n)
+        super().send(content, buffers)
 
     def hear_while_busy(self) -> None:
         """Listen where ipykernel >= 7.4 routes messages of a comm, in the shell-channel thread, as they arrive.
@@ -80,7 +86,8 @@ class Panel(anywidget.AnyWidget):
     def _handle_msg(self, msg: Any) -> None:
         super()._handle_msg(msg)
         content = msg["content"]["data"].get("content")
-        self._page_is_done |= isinstance(content, dict) and content.get("k") == "done"
+        if isinstance(content, dict) and content.get("k") == "done":
+            self._page_is_done |= content.get("n", self._last_n) == self._last_n  # of an earlier round of a race: not yet
         self._close_when_done()
 
     def _close_when_done(self) -> None:

@@ -115,7 +115,7 @@ function createStore(model) {
     return true;
   };
   const done = () => {
-    if (!hole && !live().length) send({ k: "done" });
+    if (!hole && !live().length) send({ k: "done", n: state.n });
   };
   const takePart = (/** @type {Part} */ part) => {
     const lane = find(part.i);

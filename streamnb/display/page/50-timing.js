@@ -13,10 +13,8 @@ function node(tag, name, attributes = {}, ...inside) {
   return el;
 }
 
-/** Milliseconds in a unit people read. @param {?number} [ms] */
-function brief(ms) {
-  return Number.isFinite(ms) && ms < 1000 ? `${digits(ms)} ms` : `${digits(ms && ms / 1000)} s`;
-}
+/** Milliseconds in a unit people read. @param {number} ms */
+const brief = (ms) => (ms < 1000 ? `${digits(ms)} ms` : `${digits(ms / 1000)} s`);
 
 /** @param {number} n */
 const counted = (n) => (n || 0).toLocaleString("en-US");
@@ -34,7 +32,7 @@ function ticking(el, lives, draw) {
     timer = 0;
     if (!el.isConnected) return;
     if (!document.hidden) draw();
-    if (lives()) wake();
+    if (lives() || document.hidden) wake();
   };
   const wake = () => {
     timer ||= setTimeout(step, 100);

@@ -107,9 +107,9 @@ function buildEvents(store, lane) {
   const copy = buttonElement("copy", { icon: "copy", label: "Copy" }, () => copyFrom(copy, raw.textContent || ""));
   const bar = node("div", "drawerbar", {}, title, copy, buttonElement("close", { icon: "cross", label: "Close (Esc)" }, () => open(false)));
   const drawer = node("div", "drawer", { role: "region", "aria-label": "bytes of the frame" }, bar, raw);
-  const split = node("div", "split", {}, list, jump, drawer);
+  const split = node("div", "split", {}, list, note, jump, drawer);
   drawer.hidden = true;
-  const el = node("div", "events", {}, kinds.el, split, note);
+  const el = node("div", "events", {}, kinds.el, split);
 
   const rowAt = (/** @type {number} */ i) => pages.get(Math.floor(i / PAGE))?.rows[i % PAGE] || null;
   const inSight = () => {
@@ -195,6 +195,7 @@ function buildEvents(store, lane) {
   split.addEventListener("keydown", (event) => {
     const { key, target } = event;
     const page = Math.floor(list.clientHeight / ROW_PX) - 2;
+    /** @type {Record<string, number>} */
     const moves = { ArrowUp: -1, ArrowDown: 1, PageUp: -page, PageDown: page, Home: -total, End: total };
     if (key === "Escape" && !drawer.hidden) open(false);
     else if (target === list && total && Object.hasOwn(moves, key)) select(at < 0 ? inSight()[0] : at + moves[key]);

@@ -132,7 +132,7 @@ function drawStrip(holder, pick, store, race = false) {
   const [left, right, tall, apart] = race ? [28, 52, 40, 14] : [50, 52, 128, 20];
   const [grid, cursor, body, words] = [shape("path", "grid"), shape("path", "cursor"), shape("g", "rows"), shape("g", "words")];
   const svg = shape("svg", "strip", grid, body, words, cursor);
-  const plot = node("div", "plot", { tabindex: 0, role: "slider", "aria-label": "reads", "aria-valuemin": 1 }, svg);
+  const plot = node("div", "plot", { tabindex: 0, role: "slider", "aria-label": "reads", "aria-valuemin": 0 }, svg);
   const legend = node("div", "keys", {}, ...Object.entries(SIGNS).map(([name, word]) => element("span", `key snb-is${name}`, word)));
   const said = element("div", "said");
   const caption = node("div", "caption", {}, element("span", "name", "silence before each read"), element("span", "name", "characters"));
@@ -147,12 +147,14 @@ function drawStrip(holder, pick, store, race = false) {
   const point = () => {
     const row = aimed && rows[aimed.i];
     const list = row ? row.seen.list : [];
-    let at = list.findIndex(({ t }) => t >= aimed.t);
+    const t = aimed ? aimed.t : 0;
+    let at = list.findIndex((mark) => mark.t >= t);
     if (at < 0) at = list.length - 1;
-    else if (at && aimed.t - list[at - 1].t < list[at].t - aimed.t) at -= 1;
-    legend.hidden = at >= 0;
-    setText(said, at < 0 ? "" : `${race ? `${laneLetter(aimed.i)} \u00b7 ` : ""}${markWords(list[at], row.t0)}`);
-    cursor.setAttribute("d", at < 0 ? "" : `M${row.x(list[at].t)} ${row.top - 4}V${row.floor + 5}`);
+    else if (at && t - list[at - 1].t < list[at].t - t) at -= 1;
+    const words = row && list.length ? markWords(list[at], row.t0) : "";
+    legend.hidden = Boolean(words);
+    setText(said, race && aimed && words ? `${laneLetter(aimed.i)} \u00b7 ${words}` : words);
+    cursor.setAttribute("d", row && words ? `M${row.x(list[at].t)} ${row.top - 4}V${row.floor + 5}` : "");
     for (const [key, value] of Object.entries({ max: list.length, now: at + 1, text: said.textContent })) plot.setAttribute(`aria-value${key}`, String(value));
     return at;
   };
@@ -190,7 +192,7 @@ function drawStrip(holder, pick, store, race = false) {
       const x = (/** @type {number} */ t) => Math.round(left + (room * Math.max(0, t - t0)) / axis) + 0.5;
       const row = { seen, t0, end, floor, top: floor - tall, x, t: (/** @type {number} */ px) => t0 + ((px - left) / room) * axis };
       const { d, stalls } = markPaths(row, most, full, st.phase === "stalled");
-      const first = [...new Set([st.ttft, st.ttfa])].filter((s) => Number.isFinite(s)).map((s) => x(t0 + 1000 * s));
+      const first = [...new Set([st.ttft, st.ttfa])].flatMap((s) => (Number.isFinite(s ?? NaN) ? x(t0 + 1000 * Number(s)) : []));
       d.first = first.map((at) => `M${at} ${row.top - 4}V${floor}`);
       if (live) d.now.push(`M${x(end)} ${row.top}V${floor}`);
       const group = body.children[i] || body.appendChild(shape("g", race ? `lanerow snb-hue${i % 6}` : "lanerow", ...LAYERS.map((layer) => shape("path", `mark snb-is${layer}`))));
@@ -223,12 +225,13 @@ function drawStrip(holder, pick, store, race = false) {
   for (const gone of ["pointerleave", "blur"]) plot.addEventListener(gone, () => aim(null));
   plot.addEventListener("focus", () => plot.matches(":focus-visible") && aim({ i: 0, t: Infinity }));
   plot.addEventListener("keydown", (event) => {
+    /** @type {Record<string, number>} */
     const moves = { ArrowLeft: -1, ArrowRight: 1, PageUp: -20, PageDown: 20, Home: -Infinity, End: Infinity, ArrowUp: 0, ArrowDown: 0 };
     if (!Object.hasOwn(moves, event.key) || !rows.length) return;
     event.preventDefault();
     event.stopPropagation();
     const from = aimed || { i: 0, t: Infinity };
-    const turn = { ArrowUp: -1, ArrowDown: 1 }[event.key];
+    const turn = Number(event.key === "ArrowDown") - Number(event.key === "ArrowUp");
     const { list } = rows[from.i].seen;
     const at = between(0, point() + moves[event.key], list.length - 1);
     aim(turn ? { ...from, i: between(0, from.i + turn, rows.length - 1) } : { ...from, t: list[at]?.t ?? 0 });

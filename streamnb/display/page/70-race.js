@@ -27,8 +27,9 @@ function buildRace(store) {
 
   const leaderElement = (/** @type {Race["leaders"][0]} */ { metric, lane, value, ahead }) => {
     const i = store.state.lanes.findIndex(({ id }) => id === lane);
-    const who = i < 0 ? ["\u2013"] : [letterElement(i), element("span", "names", store.state.lanes[i].names), element("b", "amount", value)];
-    return node("div", "leader", {}, element("dt", "name", metric), node("dd", "who", {}, ...who), element("dd", "ahead", i < 0 ? "" : ahead));
+    const who = node("dd", "who", {}, ...(i < 0 ? ["\u2013"] : [letterElement(i), element("span", "names", store.state.lanes[i].names)]));
+    const lead = node("dd", "ahead", { title: ahead }, element("b", "amount", value), ahead);
+    return node("div", "leader", {}, element("dt", "name", metric), who, lead);
   };
   const status = () => {
     const { race, lanes } = store.state;

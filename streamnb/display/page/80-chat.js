@@ -3,7 +3,8 @@
 
 /** Types of inputs for what a platform may wait for, and for options. @type {Record<string, string>} */
 const INPUTS = { email: "email", number: "number", int: "number", float: "number", url: "url", phone: "tel", date: "date", bool: "checkbox" };
-const TAGS = /** @type {const} */ ({ choice: "select", json: "textarea" });
+/** @type {Record<string, "select"|"textarea">} */
+const TAGS = { choice: "select", json: "textarea" };
 const SLOW_MS = 1500; // after that the kernel is busy with something else
 
 /** Without effect, but seen and focusable. @param {Element} el @param {boolean} off */
@@ -13,11 +14,11 @@ const disable = (el, off) => el.setAttribute("aria-disabled", String(off));
 const optionsOf = (names) => names.map((name) => new Option(name, name));
 
 /** One option with its label. @param {Field} field */
-function buildField({ name, label, kind, choices, help, placeholder }) {
-  const input = /** @type {HTMLInputElement} */ (node(TAGS[kind] || "input", "input", { name, placeholder, "aria-label": label }));
+function buildField({ name, label, kind, choices, help, placeholder, value: given }) {
+  const input = /** @type {any} */ (node(TAGS[kind] || "input", "input", { name, placeholder, "aria-label": label }));
   const el = node("label", `field snb-as${kind}`, { title: help }, element("span", "name", label), input, element("span", "help", help));
   if (!TAGS[kind]) Object.assign(input, { type: INPUTS[kind] || "text", step: kind === "float" ? "any" : "" });
-  if (kind === "choice") input.append(...optionsOf(choices));
+  if (kind === "choice") input.append(...optionsOf(choices.includes(given) ? choices : ["", ...choices]));
   else if (choices.length) {
     const id = `snb-list-${(counter.n += 1)}`;
     input.setAttribute("list", id);
@@ -26,7 +27,10 @@ function buildField({ name, label, kind, choices, help, placeholder }) {
   return {
     el,
     known: "",
-    read: () => (kind === "bool" ? input.checked : input.type !== "number" ? input.value : input.value ? Number(input.value) : null),
+    read() {
+      if (kind === "bool") return input.checked || (this.known === "null" ? null : false);
+      return input.type !== "number" ? input.value : input.value ? Number(input.value) : null;
+    },
     write(/** @type {any} */ value) {
       if (kind === "bool") input.checked = value;
       else input.value = typeof value === "string" ? value : value === null ? "" : JSON.stringify(value);
@@ -102,7 +106,7 @@ function buildTurn(store, lane, acts) {
 
 /** @param {Store} store @returns {View} */
 function buildChat(store) {
-  const anew = () => send({ k: "clear" });
+  const anew = () => store.state.lanes.length && send({ k: "clear" });
   const clear = buttonElement("clear", { text: "Clear", label: "Forget this conversation" }, anew);
   const ask = buildAsk(store, clear);
   const list = element("div", "turns");
@@ -125,7 +129,7 @@ function buildChat(store) {
 
   /** @type {Map<Lane, ReturnType<typeof buildTurn>>} */
   const turns = new Map();
-  /** What was sent and is not taken yet. @type {?{text: string, then: Chat, slow: boolean}} */
+  /** What was sent and is not taken yet. @type {?{text: string, before: Chat, slow: boolean}} */
   let pending = null;
   /** @type {?{lane: Lane, draft: string}} */
   let edited = null;
@@ -145,7 +149,8 @@ function buildChat(store) {
   };
   const send = (/** @type {object} */ message, text = "") => {
     if (!ready()) return;
-    const mine = (pending = { text, then: chat(), slow: false });
+    const mine = { text, before: chat(), slow: false };
+    pending = mine;
     setTimeout(() => {
       mine.slow = true;
       status();
@@ -172,16 +177,18 @@ function buildChat(store) {
   };
   /** The field that fits what the platform waits for; what is written in it stays. */
   const fit = (/** @type {string} */ type) => {
-    if (line.hidden === !type && (!type || line.type === type)) return;
+    if (line.hidden ? !type : line.type === type) return;
     const [draft, here] = [field().value, field() === document.activeElement];
-    [line.type, line.hidden, area.hidden] = [type || "text", !type, Boolean(type)];
+    line.type = type || "text";
+    line.hidden = !type;
+    area.hidden = !line.hidden;
     write(draft);
     if (here) field().focus();
   };
   const status = () => {
     const { lanes } = store.state;
     const { busy, error: refused, over: end, hint: said, placeholder } = chat();
-    if (pending && pending.then !== chat() && (busy || refused)) {
+    if (pending && pending.before !== chat() && (busy || refused)) {
       if (refused && !field().value) write(pending.text);
       pending = null;
     }

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Final
 
 _HERE: Final = Path(__file__).parent
-_COMMENT: Final = re.compile(r"^\s*(?://.*|/\*\*[\s\S]*?\*/\s*)\n", re.MULTILINE)
+_TYPES: Final = re.compile(r"/\*\*.*?\*/ ?", re.DOTALL)
+_LINE: Final = re.compile(r"\n\s*(//.*)?")
 
 
 def joined(ending: str) -> str:
@@ -32,7 +33,7 @@ def module() -> str:
 
     A page unpacks them once, for all its panels. Comments stay at home.
     """
-    code = _COMMENT.sub("", joined("js")) + "\f" + joined("css")
+    code = "\f".join(_LINE.sub("\n", text) for text in (_TYPES.sub("", f"\n{joined('js')}"), joined("css")))
     packed = base64.b64encode(zlib.compress(code.encode(), 9)).decode()
     version = hashlib.sha256(packed.encode()).hexdigest()[:12]
     loader = (_HERE.parent / "loader.js").read_text(encoding="utf-8")
