@@ -69,6 +69,7 @@ class Chat:
         dialogue: the turns on the screen.
         runs: every run there was.
         screen: held while the screen is painted or read.
+        closed: nothing is taken any more.
     """
 
     def __init__(self, name: str, chosen: Chosen, style: Style) -> None:
@@ -88,7 +89,7 @@ class Chat:
         self._n_told = self._n_heard = 0
         self._note = ""
         self._error: str | None = None
-        self._closed = False
+        self.closed = False
         self._targets = targets()
         linger_s = max(_LINGER_S, 2 / style.rate_hz)  # what the page is due goes out before
         self.worker = OnDemand("streamnb-chat", self._step, every_s=_PAINT_S, linger_s=linger_s)
@@ -157,7 +158,7 @@ class Chat:
         """End it all: nothing is taken any more."""
         with self._lock:
             self.stop()
-            self._closed = True
+            self.closed = True
 
     def join(self, timeout: float | None = None) -> bool:
         """Block until nothing is under way; False when the time (s) was over before."""
@@ -191,7 +192,7 @@ class Chat:
 
     def _check(self, turn: Turn) -> None:
         mood = self.dialogue.mood(turn.chosen)
-        if self._closed:
+        if self.closed:
             raise UsageError("this panel is closed: make another one.")
         if mood.over is not None:
             raise UsageError(f"{mood.over} Start anew: panel.clear().")

@@ -170,6 +170,8 @@ class ChatPanel:
 
     def close(self) -> None:
         """End it: what was displayed becomes the transcript, and nothing is taken any more."""
+        if self._chat.closed:
+            return
         self._chat.close()
         self._chat.join()
         for handle in self._handles:

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import _thread
 import asyncio
+import gc
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from chat_page import HANG_S, SLOW, messages_sent, page_of, panels, settled
+from chat_page import FAST, HANG_S, SLOW, messages_sent, page_of, panels, settled
 from fault_server import until, wait_until
 
-from streamnb.errors import UsageError
+from streamnb import chatting
+from streamnb.chatting import Chat
+from streamnb.errors import StreamnbError, UsageError
 from streamnb.events import Outcome
 from streamnb.results import Run
+from streamnb.session import Session
 from streamnb.widgets import ChatPanel
 
 
@@ -69,8 +74,52 @@ def test_what_is_said_meanwhile_waits_for_its_turn_and_a_stop_takes_it_back(pane
         second.wait(HANG_S)
     assert [turn.said for turn in chat.turns] == ["one"]
     third = chat.send("three")
-    wait_until(lambda: third.run is not None)
+    wait_until(lambda: third.run is not None and third.run.text)
     assert messages_sent(third.run)[:2] == [("user", "one"), ("assistant", first.run.text)]
+
+
+def test_waiting_can_have_an_end(panel):
+    chat = panel(pace=SLOW)
+    turn = chat.send("Hi")
+    wait_until(lambda: turn.run is not None)
+    assert chat.wait(timeout=0.02) is turn.run
+    assert turn.run.outcome is None
+
+
+def test_a_stop_while_a_turn_is_put_together_sends_nothing(panel, monkeypatch: pytest.MonkeyPatch):
+    chat = panel()
+    monkeypatch.setattr(chatting, "Session", lambda asked, view: (Session(asked, view), chat.stop())[0])
+    with page_of(chat) as page:
+        with pytest.raises(UsageError, match="stopped before it was sent"):
+            chat.send("Hi", wait=True)
+        chat.wait()
+        assert (chat.turns, chat.last, page.chat["error"]) == ((), None, None)
+
+
+def test_a_bug_of_ours_leaves_nobody_waiting(panel, monkeypatch: pytest.MonkeyPatch):
+    def fails(asked: Any, view: Any) -> Any:
+        raise ZeroDivisionError
+
+    bugs: list[Any] = []
+    monkeypatch.setattr(threading, "excepthook", lambda args: bugs.append(args.exc_type))
+    chat = panel()
+    monkeypatch.setattr(chatting, "Session", fails)
+    with pytest.raises(StreamnbError, match="could not be sent"):
+        chat.send("one", wait=True)
+    wait_until(lambda: bugs)
+    monkeypatch.undo()
+    assert chat.send("two", wait=True).outcome == "complete"
+    assert bugs == [ZeroDivisionError]
+
+
+def test_a_panel_that_nobody_holds_and_no_page_shows_is_let_go(panel):
+    def talked() -> weakref.ref[Chat]:
+        chat = ChatPanel("demo", pace=FAST, record=False)
+        chat.send("Hi", wait=True)
+        return weakref.ref(chat._chat)
+
+    inside = talked()
+    wait_until(lambda: gc.collect() >= 0 and inside() is None)
 
 
 def test_a_clear_ends_what_is_under_way(panel):

@@ -163,7 +163,7 @@ def test_an_option_for_the_first_turn_goes_with_the_first_turn_of_each_conversat
     runs = [chat.send(text, wait=True) for text in ("one", "two")]
     chat.clear()
     runs.append(chat.send("three", wait=True))
-    names = [[json.loads(call.body).get("name") for call in run.look.messages_sent()] for run in runs]
+    names = [[json.loads(call.body).get("name") for call in run.look.sent()] for run in runs]
     assert names == [["rivers", None], [None], ["rivers", None]]
 
 

@@ -264,22 +264,36 @@ def test_a_block_that_took_too_long_is_the_last_one_rendered():
     document = Document(clock_ns=clock)
     document.append("One\n\nTwo\n\n- three")
     document.ops(0)
-    clock.cost_ms = 251
-    document.append("\n\nFour *x*\n\nFive")
     page = {block["p"]: block for block in document.blocks()}
+    clock.cost_ms = 251
+    document.append("\n\n*Four*\n\n*Five*\n\nS")
     apply(page, document.ops(200 * MS))
     assert shown(page) == document.blocks()
-    assert [block["k"] for block in shown(page)][-1] == "pre"
-    assert "*x*" in shown(page)[-1]["t"]
-    document.append(" *y*")
+    assert [block.get("h") for block in shown(page)[2:]] == [md.render("- three"), md.render("*Four*"), None]
+    assert shown(page)[-1] == {"p": 4, "k": "pre", "t": "*Five*\n\nS"}
+    document.append("ix")
     document.cite(3)
     document.message("*z*")
-    assert document.ops(201 * MS)[0] == ["text", shown(page)[-1]["p"], " *y*"]
-    assert document.blocks()[-1] == {"p": shown(page)[-1]["p"] + 0.5, "k": "msg", "h": md.plain("*z*")}
+    assert document.ops(201 * MS)[0] == ["text", 4, "ix"]
+    assert document.blocks()[-1] == {"p": 4.5, "k": "msg", "h": md.plain("*z*")}
     document.restart()
     document.append("*w*")
     assert [op[0] for op in document.ops(202 * MS)] == ["clear", "set"]
     assert document.blocks()[-1]["t"] == "*w*"
+
+
+def test_an_open_block_that_took_too_long_becomes_plain():
+    clock = Clock()
+    document = Document(clock_ns=clock)
+    document.append("One\n\nTwo\n#")
+    assert len(document.ops(0)) == 3
+    clock.cost_ms = 251
+    document.append(" Three")
+    page = {block["p"]: block for block in document.blocks()}
+    apply(page, document.ops(200 * MS))
+    assert shown(page) == document.blocks()
+    assert shown(page)[1:] == [{"p": 1, "k": "pre", "t": "Two\n# Three"}]
+    assert document.html() == "\n".join([md.render("One"), md.plain("Two\n# Three")])
 
 
 def test_beyond_the_limit_the_answer_is_plain_wherever_it_was_cut(monkeypatch):
@@ -401,6 +415,19 @@ def test_a_new_answer_clears_the_old_one_at_once_with_its_first_text():
     assert document.html() == "\n".join(
         ["<p>before</p>", "<p>between</p>", md.render("Right."), "<p>after</p>", md.render("On.")]
     )
+
+
+def test_a_plain_answer_starts_anew_as_well():
+    document = Document(markdown=False)
+    document.append("Wrong")
+    document.ops(0)
+    document.restart()
+    assert document.html() == ""
+    document.note("n")
+    assert [op[0] for op in document.ops(1)] == ["clear", "set"]
+    document.append("Right")
+    assert document.ops(2) == [["set", {"p": 1, "k": "pre", "t": "Right"}]]
+    assert document.html() == f"<p>n</p>\n{md.plain('Right')}"
 
 
 def test_a_restart_before_anything_was_shown_clears_nothing():

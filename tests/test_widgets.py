@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from chat_page import HANG_S, page_of, panels
 from fault_server import Wire, serving, wait_until
+from kernels import Cell, kernel
 
 from streamnb.errors import MissingKeyError, UsageError
 from streamnb.widgets import ChatPanel
@@ -209,3 +211,59 @@ def test_without_a_page_it_shows_what_was_said(panel, monkeypatch: pytest.Monkey
     monkeypatch.setenv("STREAMNB_DISPLAY", "panel")
     with pytest.raises(UsageError, match="needs a notebook kernel"):
         chat._repr_mimebundle_()
+
+
+# -- in a kernel ------------------------------------------------------------------------------------------------------
+
+MAKE = """
+from streamnb.widgets import ChatPanel
+import time
+chat = ChatPanel(pace={"tokens": 2000, "ttft": 0, "gap": 0.01}, record=False)
+"""
+VIEW = "application/vnd.jupyter.widget-view+json"
+
+
+def test_in_a_notebook_it_is_one_widget_that_talks_and_stops_while_another_cell_runs(tmp_path: Path):
+    with kernel(tmp_path) as lab:
+        assert lab.run(MAKE).ok
+        first, second = (lab.run("chat", headless=False) for _ in range(2))
+        (one,), (two,) = first.contents("display_data"), second.contents("display_data")
+        assert set(one["data"]) == {VIEW}
+        assert one["data"] == two["data"]
+        assert second.contents("comm_open") == []
+        opened = first.contents("comm_open")
+        comm_id = next(content["comm_id"] for content in opened if "board" in content["data"]["state"])
+
+        def say(**content: Any) -> None:
+            data = {"comm_id": comm_id, "data": {"method": "custom", "content": content}}
+            lab.client.shell_channel.send(lab.client.session.msg("comm_msg", data))
+
+        hears = lab.value("chat._chat.board._board._fixed['hears']") == "True"
+        if hears:
+            parent = lab.send(
+                "while not chat.turns or chat.busy:\n    time.sleep(0.05)\nprint(chat.last.outcome.value)"
+            )
+            say(k="send", text="Hi", fields={}, q=1)
+            pushed = []
+            while len(pushed) < 5 or pushed[-1] != "delta":
+                message = lab.client.get_iopub_msg(timeout=HANG_S)
+                assert message["msg_type"] != "error", message["content"]
+                pushed += [kind_of(message)] if message["msg_type"] == "comm_msg" else []
+            say(k="stop", q=2)
+            cell = Cell(lab.reply(parent), lab.collect(parent))
+            assert cell.stdout == "stopped\n"
+        else:
+            say(k="send", text="Hi", fields={}, q=1)
+            assert lab.run("time.sleep(0.5)\nchat.stop()\nchat.wait()").ok
+        shown = lab.run("chat")
+        (bundle,) = shown.contents("display_data")
+        assert set(bundle["data"]) == {"text/html", "text/plain"}
+        assert bundle["data"]["text/plain"].startswith("You said: Hi\ndemo: ")
+        closed = lab.run("chat.close()", headless=False)
+        assert [set(content["data"]) for content in closed.contents("update_display_data")] == [
+            {"text/html", "text/plain"}
+        ] * 2
+
+
+def kind_of(message: dict[str, Any]) -> str | None:
+    return message["content"]["data"].get("content", {}).get("k")

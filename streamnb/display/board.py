@@ -5,6 +5,7 @@ Knows the messages that the page reads and writes. Must not know: recordings, tr
 
 from __future__ import annotations
 
+import bisect
 import collections
 import math
 import threading
@@ -86,9 +87,9 @@ class Board:
         return {VIEW_MIME: self._widget.get_view_spec()}
 
     def add(self, lane: Lane) -> None:
-        """A lane more, at the end."""
+        """A lane more, in its place by its number, whatever the order in which they come."""
         with self._lock:
-            self.lanes.append(lane)
+            bisect.insort(self.lanes, lane, key=lambda one: one.ident)
             self._open.add(self)
             self._send_lane(lane)
 

@@ -81,10 +81,6 @@ class ChatBoard:
         """Send what is new, if anything is and a message is due."""
         self._board.paint(now_ns)
 
-    def heard(self, content: Any) -> None:
-        """A message from the page."""
-        self._board.heard(content)
-
     def show(self) -> dict[str, Any]:
         """The view to display, alone. Main thread."""
         return self._board.show()

@@ -194,7 +194,7 @@ class Document:
     def html(self) -> str:
         """Everything that arrived as static HTML, in order: for a saved notebook. Changes nothing."""
         whole = self
-        if self._dirty or self._fresh or self._loose or self._touched or self._open_starts:
+        if any((self._obsolete, self._dirty, self._fresh, self._loose, self._touched, self._open_starts)):
             whole = copy.deepcopy(self)
             whole.ops(self._due_ns, last=True)
         return "\n".join(_static(whole.blocks()))
@@ -268,7 +268,9 @@ class Document:
         if not self._slow:
             ops += self._show(tail, shown)
         self._top = max(self._top, self._next)
-        if closing and not self._slow:
+        if self._slow:
+            done = len(tail) - len(tail[done:].lstrip("\n"))
+        elif closing:
             done = len(tail)
         self._base += done
         self._tail = [tail[done:]]

@@ -170,7 +170,7 @@ def _timing(lane: Lane, final: FinalState) -> str:
     marks = lane.timeline.marks()
     if not marks:
         return ""
-    picture = strip.svg(
+    picture = strip.image(
         marks,
         t0_ms=lane.timeline.t0_ms,
         end_ms=lane.timeline.end_ms,

@@ -23,7 +23,8 @@ function headerTable(headers) {
 function buildCall({ name, method, url, headers, body, status, reply_headers: reply, curl }) {
   const tone = !status ? "idle" : status < 400 ? "good" : "bad";
   const chip = node("span", "code", { "data-tone": tone }, status ? String(status) : "no reply yet");
-  const el = node("section", "call", {}, node("div", "callhead", {}, element("b", "method", method), element("span", "url", url), chip, element("span", "name", name)));
+  const head = [element("b", "method", method), element("span", "url", url), chip, element("span", "name", name)];
+  const el = node("section", "call", {}, node("div", "callhead", {}, ...head));
   if (curl) el.append(foldOf("curl", element("pre", "raw", curl), curl, true));
   if (body) el.append(foldOf("body", element("pre", "raw", body), body, true));
   for (const [title, list] of /** @type {[string, [string, string][]][]} */ ([["headers", headers], ["reply headers", reply]])) {

@@ -195,7 +195,8 @@ function drawStrip(holder, pick, store, race = false) {
       const first = [...new Set([st.ttft, st.ttfa])].flatMap((s) => (Number.isFinite(s ?? NaN) ? x(t0 + 1000 * Number(s)) : []));
       d.first = first.map((at) => `M${at} ${row.top - 4}V${floor}`);
       if (live) d.now.push(`M${x(end)} ${row.top}V${floor}`);
-      const group = body.children[i] || body.appendChild(shape("g", race ? `lanerow snb-hue${i % 6}` : "lanerow", ...LAYERS.map((layer) => shape("path", `mark snb-is${layer}`))));
+      const made = () => shape("g", race ? `lanerow snb-hue${i % 6}` : "alone", ...LAYERS.map((layer) => shape("path", `mark snb-is${layer}`)));
+      const group = body.children[i] || body.appendChild(made());
       LAYERS.forEach((layer, k) => group.children[k].setAttribute("d", d[layer].join("")));
       lines += `M${left} ${floor + 0.5}H${left + room}`;
       for (const [from, to] of stalls) if (x(to) - x(from) > 44) put((x(from) + x(to)) / 2, row.top + 12, brief(to - from), "middle snb-length");

@@ -41,7 +41,8 @@ function buildRace(store) {
     const rounds = race.rounds > 1 ? race.rounds : 0;
     round.textContent = rounds ? `Round ${race.round} of ${rounds}` : `${lanes.length} at once`;
     round.title = race.order;
-    steps.replaceChildren(...Array.from({ length: Math.min(rounds, 40) }, (_, i) => element("i", i * rounds < race.round * Math.min(rounds, 40) ? "step snb-on" : "step")));
+    const length = Math.min(rounds, 40);
+    steps.replaceChildren(...Array.from({ length }, (_, i) => element("i", i * rounds < race.round * length ? "step snb-on" : "step")));
     leaders.replaceChildren(...race.leaders.map(leaderElement));
   };
   const reset = () => {
