@@ -133,4 +133,5 @@ def late_reads(display: str, tokens: int, gap_s: float, sleep_s: float) -> None:
     finally:
         board.Board.paint = paint  # type: ignore[method-assign]
     lag_ms = ((run.chunks["t_ns"] - run.chunks["server_t_ns"]) / 1e6).dropna()
-    print("figures " + json.dumps({"n": len(lag_ms), "late": int((lag_ms > 10).sum()), "p99_ms": lag_ms.quantile(0.99)}))
+    late = int((lag_ms > 10).sum())
+    print("figures " + json.dumps({"n": len(lag_ms), "late": late, "p99_ms": lag_ms.quantile(0.99)}))

@@ -20,8 +20,10 @@ if TYPE_CHECKING:
     from streamnb.instrument import aconnect_sse
     from streamnb.racing import race
     from streamnb.results import Run
+    from streamnb.widgets import ChatPanel
 
 _PUBLIC = {
+    "ChatPanel": "streamnb.widgets",
     "Event": "streamnb.events",
     "MissingKeyError": "streamnb.errors",
     "Outcome": "streamnb.events",
@@ -50,6 +52,7 @@ _MODULES = frozenset(
 )
 
 __all__ = [
+    "ChatPanel",
     "Event",
     "MissingKeyError",
     "Outcome",

@@ -127,12 +127,19 @@ def test_a_target_that_keeps_nothing_and_takes_nothing_says_so(panel):
 
 
 def test_a_platform_that_opened_no_session_says_so_after_the_first_answer(panel):
-    chat = panel("chatbotkit")
+    chat = panel("deepset", endpoint="search")
     with page_of(chat) as page:
         assert page.chat["hint"] == ""
         chat.send("one", wait=True)
         settled(chat)
-        wait_until(lambda: page.chat["hint"] == "chatbotkit opened no session: each prompt stands alone.")
+        wait_until(lambda: page.chat["hint"] == "deepset opened no session: each prompt stands alone.")
+
+
+def test_a_conversation_with_chatbotkit_is_created_on_its_server(panel):
+    chat = panel("chatbotkit")
+    first = chat.send("one", wait=True)
+    assert first.session_id
+    assert chat.send("two", wait=True).session_id == first.session_id
 
 
 def test_a_panel_goes_on_from_a_run(panel):

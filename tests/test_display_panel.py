@@ -86,7 +86,8 @@ def test_a_message_that_is_heard_twice_counts_once(kernel):
 
 def test_a_page_that_missed_something_gets_everything(kernel):
     seen = kernel.run(
-        "view = opened()\nview.arrive(chunk(1, Event('delta', 'one ')))\nview.paint(S)\nview._board.heard({'k': 'resync'})\n"
+        "view = opened()\nview.arrive(chunk(1, Event('delta', 'one ')))\nview.paint(S)\n"
+        "view._board.heard({'k': 'resync'})\n"
         "view.arrive(chunk(2, Event('delta', 'two'), Event('message', 'Hi')))\nview.paint(2 * S)"
     )
     first, second = sent(seen)

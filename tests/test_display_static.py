@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streamnb.display import Final, Header, bundle
 from streamnb.display.feed import SHOWN_LIMIT
 from streamnb.display.inert import visible, well_formed
-from streamnb.display import Final, Header, bundle
 from streamnb.display.links import link_host
 from streamnb.events import Arrival, Chunk, Event, Outcome
 
@@ -244,10 +244,10 @@ def test_what_can_be_pressed_is_shown_and_cannot_act():
 
 
 def test_a_warning_beside_a_good_end_has_not_the_colour_of_success():
-    good, bad = (
-        next(part for part in shown_by(final(error="It failed", outcome=outcome))["text/html"].split("<p ") if "It" in part)
-        for outcome in (Outcome.COMPLETE, Outcome.TRUNCATED)
+    pages = (
+        shown_by(final(error="It failed", outcome=one))["text/html"] for one in (Outcome.COMPLETE, Outcome.TRUNCATED)
     )
+    good, bad = (next(part for part in page.split("<p ") if "It failed" in part) for page in pages)
     assert "--jp-warn-color1" in good
     assert "--jp-success-color1" not in good
     assert "Error:" not in good

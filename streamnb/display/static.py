@@ -44,7 +44,10 @@ _TEXT: Final = (
     "font-size:var(--jp-content-font-size1,14px);line-height:1.6;background:transparent;border:0;color:inherit"
 )
 _QUIET: Final = f"{_TEXT};{_MUTED};padding-top:2px;font-size:var(--jp-ui-font-size1,13px)"
-_DOC: Final = f"padding:4px 12px 6px;overflow-x:auto;font-family:{_FONT};font-size:var(--jp-content-font-size1,14px);line-height:1.6"
+_DOC: Final = (
+    f"padding:4px 12px 6px;overflow-x:auto;font-family:{_FONT};font-size:var(--jp-content-font-size1,14px);"
+    "line-height:1.6"
+)
 _CODE: Final = f"{_TEXT};padding-top:2px;font-family:var(--jp-code-font-family,monospace);font-size:12px"
 _CELL: Final = "border:0;background:transparent;text-align:left;padding:0 16px 0 0;white-space:nowrap"
 _ERROR: Final = f"margin:0;padding:8px 12px;white-space:pre-wrap;overflow-wrap:anywhere;{_SMALL};border-left:3px solid"

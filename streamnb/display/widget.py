@@ -87,7 +87,7 @@ class Panel(anywidget.AnyWidget):
         super()._handle_msg(msg)
         content = msg["content"]["data"].get("content")
         if isinstance(content, dict) and content.get("k") == "done":
-            self._page_is_done |= content.get("n", self._last_n) == self._last_n  # of an earlier round of a race: not yet
+            self._page_is_done |= content.get("n", self._last_n) == self._last_n  # not of a race's earlier round
         self._close_when_done()
 
     def _close_when_done(self) -> None:

@@ -74,6 +74,7 @@ class ChatBotKit(Provider):
     limits: ClassVar[Mapping[str, float]] = MappingProxyType({"total_s": 800})  # silent for nearly as long: tools
     hints = _HINTS
     session_option = "conversation_id"
+    chat_options: ClassVar[Mapping[str, Any]] = MappingProxyType({"create": True})
     lists: ClassVar[Mapping[str, str]] = MappingProxyType(
         {"conversations": "the conversations of the account", "messages": "the messages of --conversation-id"}
     )

@@ -39,6 +39,7 @@ class Voiceflow(Provider):
     simulated: ClassVar[Mapping[str, Any]] = MappingProxyType({"project": "demo"})
     stream_name: ClassVar[str] = INTERACT
     session_option: ClassVar[str | None] = "session_id"
+    greets: ClassVar[bool] = True
     usage: ClassVar[Literal["sum", "last"]] = "sum"
     options: ClassVar[tuple[Option, ...]] = (
         Option("project", "ID of the project (agent settings, not the one in the address of the editor)"),

@@ -5,7 +5,6 @@ Knows how each of them looks. Must not know: how they were parsed, what is allow
 
 from __future__ import annotations
 
-import html
 import re
 from collections.abc import Sequence
 from typing import Final
@@ -15,7 +14,7 @@ from markdown_it.token import Token
 from markdown_it.utils import EnvType, OptionsDict
 
 from streamnb.display.markdown._code import OutOfTime, highlight
-from streamnb.display.markdown._marks import numbers, show, shown, without_marks
+from streamnb.display.markdown._marks import numbers, shown, without_marks, written
 from streamnb.display.markdown._mathml import to_mathml
 from streamnb.display.markdown._work import Work
 
@@ -29,7 +28,7 @@ class Page(RendererHTML):
     def text(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: EnvType) -> str:
         """A text, with its citations."""
         del options, env
-        return show(_escape(tokens[idx].content))
+        return written(tokens[idx].content)
 
     def as_it_came(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: EnvType) -> str:
         """A text that was too much to parse."""
@@ -44,20 +43,20 @@ class Page(RendererHTML):
         """The beginning of a link, or only what it says when it leads nowhere."""
         del options, env
         token = tokens[idx]
-        return ("<a" + self.renderAttrs(token) + ">" if token.attrs else "") + _escape(token.meta.get("label", ""))
+        return ("<a" + self.renderAttrs(token) + ">" if token.attrs else "") + written(token.meta.get("label", ""))
 
     def link_close(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: EnvType) -> str:
         """The end of a link, where it leads, and the citations that were in it."""
         del options, env
         token = tokens[idx]
-        host = f' <span class="snb-host">({_escape(token.meta["host"])})</span>' if "host" in token.meta else ""
+        host = f' <span class="snb-host">({written(token.meta["host"])})</span>' if "host" in token.meta else ""
         return ("" if token.hidden else "</a>") + host + shown(token.meta["cites"])
 
     def code_inline(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: EnvType) -> str:
         """Code in a text, and behind it the citations that were in it."""
         del options, env
         content = tokens[idx].content
-        return f"<code>{_escape(without_marks(content))}</code>{shown(numbers(content))}"
+        return f"<code>{written(without_marks(content))}</code>{shown(numbers(content))}"
 
     def fence(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: EnvType) -> str:
         """A block of code, with colours where its language is known and the time suffices."""
@@ -72,7 +71,7 @@ class Page(RendererHTML):
         except OutOfTime:
             colourful = ""
         start = f'<pre><code class="language-{name}">' if name else "<pre><code>"
-        return f"{start}{colourful or _escape(code)}</code></pre>\n"
+        return f"{start}{colourful or written(code)}</code></pre>\n"
 
     def code_block(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: EnvType) -> str:
         """A block of code by its indent."""
@@ -82,16 +81,16 @@ class Page(RendererHTML):
         """A formula in a text, and behind it the citations that were in it."""
         del options
         latex = without_marks(tokens[idx].content)
-        written = _mathml(latex, env, display=tokens[idx].markup == "$$")
-        return (written or f"<code>{_escape(latex)}</code>") + shown(numbers(tokens[idx].content))
+        math = _mathml(latex, env, display=tokens[idx].markup == "$$")
+        return (math or f"<code>{written(latex)}</code>") + shown(numbers(tokens[idx].content))
 
     def formula_block(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: EnvType) -> str:
         """A formula on lines of its own; one that is not complete, or not understood, is its source."""
         del options
         token = tokens[idx]
-        written = "" if token.info else _mathml(token.content, env, display=True)
-        source = f'<pre><code class="language-latex">{_escape(token.content)}</code></pre>'
-        return f'<div class="snb-math">{written}</div>\n' if written else f"{source}\n"
+        math = "" if token.info else _mathml(token.content, env, display=True)
+        source = f'<pre><code class="language-latex">{written(token.content)}</code></pre>'
+        return f'<div class="snb-math">{math}</div>\n' if math else f"{source}\n"
 
     def th_open(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: EnvType) -> str:
         """A cell, with its side as a class."""
@@ -100,10 +99,6 @@ class Page(RendererHTML):
         return f"<{token.tag}{_SIDES.get(str(token.attrs.get('style')), '')}>"
 
     td_open = th_open
-
-
-def _escape(text: str) -> str:
-    return html.escape(text, quote=False)
 
 
 def _mathml(latex: str, env: EnvType, *, display: bool) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import bisect
 import itertools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from markdown_it.token import Token
@@ -17,6 +17,7 @@ from streamnb.display.markdown._marks import Placed, cite
 
 _BAR: Final = re.compile(r"(?<!\\)\|")
 _LEAVES: Final = frozenset({"inline", "fence", "code_block", "formula_block", "hr"})
+_CELLS: Final = frozenset({"th_open", "td_open"})
 
 
 def put_back(tokens: Sequence[Token], bare: str, placed: Sequence[Placed]) -> list[Token]:
@@ -32,18 +33,24 @@ def put_back(tokens: Sequence[Token], bare: str, placed: Sequence[Placed]) -> li
     """
     leaves = [at for at, token in enumerate(tokens) if token.type in _LEAVES]
     if not leaves:
-        return [*tokens, _cites([number for _, number in placed])]
+        return [*tokens, _cites(placed)]
     lines = _Lines(bare)
     firsts = [_first_line(tokens[at]) for at in leaves]
     into: dict[int, list[Placed]] = {}
     for offset, number in placed:
         line = lines.number(offset)
         leaf = max(0, bisect.bisect_right(firsts, line) - 1)
-        if firsts[leaf] == line:  # the cells of a table's row are leaves of one line
+        if firsts[leaf] == line and tokens[leaves[leaf] - 1].type in _CELLS:  # the cells of a row share their line
             leaf = min(bisect.bisect_left(firsts, line) + lines.cell(offset), leaf)
-        at = leaves[leaf]
-        into.setdefault(at, []).append((_position(tokens, at, lines, offset), number))
-    return list(_filled(tokens, into))
+        into.setdefault(leaves[leaf], []).append((offset, number))
+    filled: list[Token] = []
+    for at, token in enumerate(tokens):
+        filled.append(token)
+        if at in into and token.type == "inline":
+            token.content = _with_marks(token, tokens[at - 1], into[at], lines)
+        elif at in into:
+            filled.append(_cites(into[at]))
+    return filled
 
 
 class _Lines:
@@ -52,6 +59,7 @@ class _Lines:
     def __init__(self, text: str) -> None:
         self._lines = text.split("\n")
         self._starts = list(itertools.accumulate((len(line) + 1 for line in self._lines), initial=0))
+        self._bars: dict[int, list[int]] = {}
 
     def number(self, offset: int) -> int:
         """The line of a character, from 0."""
@@ -60,8 +68,12 @@ class _Lines:
     def cell(self, offset: int) -> int:
         """How many cells of a table's row end before a character."""
         line = self.number(offset)
-        before = self._lines[line][: offset - self._starts[line]].lstrip(" \t>|")
-        return len(_BAR.findall(before))
+        bars = self._bars.get(line)
+        if bars is None:
+            text = self._lines[line]
+            begin = len(text) - len(text.lstrip(" \t>|"))  # the first cell begins behind these
+            bars = self._bars[line] = [bar.start() for bar in _BAR.finditer(text, begin)]
+        return bisect.bisect_left(bars, offset - self._starts[line])
 
     def behind(self, offset: int) -> int:
         """How many characters of the line follow, but for white space at its end."""
@@ -73,37 +85,27 @@ def _first_line(token: Token) -> int:
     return token.map[0] if token.map else 0
 
 
-def _position(tokens: Sequence[Token], at: int, lines: _Lines, offset: int) -> int:
-    """Where in the content of a token a character of the source is; containers and indents are cut off in front."""
-    content = tokens[at].content.split("\n")
-    n_before = max(0, lines.number(offset) - _first_line(tokens[at]))
-    if n_before >= len(content) or tokens[at - 1].type != "paragraph_open":
-        return len(tokens[at].content)
-    start = sum(len(line) + 1 for line in content[:n_before])
-    return start + max(0, len(content[n_before].rstrip()) - lines.behind(offset))
+def _with_marks(token: Token, before: Token, placed: Sequence[Placed], lines: _Lines) -> str:
+    """The content of a text with marks: in a paragraph where they stood, in a heading or a cell at its end.
 
-
-def _filled(tokens: Sequence[Token], into: Mapping[int, Sequence[Placed]]) -> list[Token]:
-    filled: list[Token] = []
-    for at, token in enumerate(tokens):
-        filled.append(token)
-        if at not in into:
-            continue
-        if token.type == "inline":
-            token.content = _spliced(token.content, into[at])
-        else:
-            filled.append(_cites([number for _, number in into[at]]))
-    return filled
-
-
-def _spliced(text: str, placed: Sequence[Placed]) -> str:
-    parts = []
+    A line of the content is the end of a line of the source: containers and indents are cut off in front.
+    """
+    if before.type != "paragraph_open":
+        return token.content + "".join(cite(number) for _, number in placed)
+    content = token.content.split("\n")
+    starts = list(itertools.accumulate((len(line) + 1 for line in content), initial=0))
+    parts: list[str] = []
     end = 0
-    for position, number in placed:
-        parts += [text[end:position], cite(number)]
+    for offset, number in placed:
+        line = lines.number(offset) - _first_line(token)
+        position = len(token.content)
+        if line < len(content):
+            line = max(0, line)
+            position = starts[line] + max(0, len(content[line].rstrip()) - lines.behind(offset))
+        parts += [token.content[end:position], cite(number)]
         end = position
-    return "".join([*parts, text[end:]])
+    return "".join([*parts, token.content[end:]])
 
 
-def _cites(numbers: list[int]) -> Token:
-    return Token("cites", "", 0, meta={"cites": numbers}, block=True)
+def _cites(placed: Sequence[Placed]) -> Token:
+    return Token("cites", "", 0, meta={"cites": [number for _, number in placed]}, block=True)

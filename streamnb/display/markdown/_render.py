@@ -5,11 +5,10 @@ Knows the order: marks out, blocks, texts, HTML, sanitizer last. Must not know: 
 
 from __future__ import annotations
 
-import html
 from typing import Final
 
 from streamnb.display.inert import visible, well_formed
-from streamnb.display.markdown._marks import show, take_out
+from streamnb.display.markdown._marks import take_out, written
 from streamnb.display.markdown._parser import TooDeep, build
 from streamnb.display.markdown._sanitize import sanitize
 from streamnb.display.markdown._split import split
@@ -68,4 +67,4 @@ def _html(text: str, work: Work) -> str:
 def _pre(text: str) -> str:
     # HTML drops one line end right after <pre>, once in the sanitizer and once in the page
     start = "\n\n" if text.startswith("\n") else ""
-    return f"<pre>{start}{show(html.escape(text, quote=False))}</pre>\n"
+    return f"<pre>{start}{written(text)}</pre>\n"

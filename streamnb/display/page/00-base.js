@@ -19,7 +19,7 @@
  * @typedef {{name: string, label: string, kind: "str"|"int"|"float"|"bool"|"choice"|"json"|"url", value: any,
  *   choices: string[], help: string, placeholder: string}} Field
  * @typedef {{targets: {name: string, help: string}[], target: string, fields: Field[], busy: boolean, over: ?string,
- *   hint: string, error: ?string, placeholder: string}} Chat
+ *   hint: string, error: ?string, placeholder: string, start: boolean, heard: number}} Chat
  * @typedef {{n: number, layout: "one"|"race"|"chat", kernel_id: string, grace_ms: number, hears: boolean, how: string,
  *   tabs: string[], height: ?number, motion: boolean, lanes: Lane[], race: ?Race, chat: ?Chat}} Board
  * @typedef {{get(name: string): any, on(event: string, heard: (message: any) => void): void, send(message: object): void,

@@ -138,10 +138,13 @@ function buildChat(store) {
   const ready = () => !pending && !chat().busy;
   const stop = () => (store.live() ? store.stop() : store.send({ k: "stop" }));
   const field = () => (line.hidden ? area : line);
+  /** Whether what is sent now, empty, begins the conversation: the platform speaks first. */
+  const starts = () => chat().start && !edited && !field().value.trim();
   const typed = () => {
     area.style.height = "0";
     area.style.height = `${area.scrollHeight + 2}px`;
-    disable(go, chat().busy ? store.stopping() : !ready() || !field().value.trim());
+    disable(go, chat().busy ? store.stopping() : !ready() || !(field().value.trim() || starts()));
+    setText(word, store.stopping() ? "Stopping\u2026" : chat().busy ? "Stop" : starts() ? "Start" : "Send");
   };
   const write = (/** @type {string} */ text) => {
     field().value = text;
@@ -161,7 +164,7 @@ function buildChat(store) {
   };
   const submit = () => {
     const text = field().value;
-    if (!text.trim() || !ready()) return;
+    if ((!text.trim() && !starts()) || !ready()) return;
     const message = edited ? { k: "edit", lane: edited.lane.id, text } : { k: "send", text, fields: ask.values() };
     edited = null;
     write("");
@@ -205,7 +208,6 @@ function buildChat(store) {
     fit((input && INPUTS[input.kind]) || "");
     area.placeholder = line.placeholder = input?.placeholder || placeholder;
     icon.draw(busy ? "square" : "send");
-    setText(word, store.stopping() ? "Stopping\u2026" : busy ? "Stop" : "Send");
     go.classList.toggle("snb-busy", busy);
     cancel.hidden = !edited;
     const why = pending?.slow ? "sent; the kernel is busy and takes it when it is free" : "";
