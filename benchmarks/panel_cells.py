@@ -134,4 +134,4 @@ def late_reads(display: str, tokens: int, gap_s: float, sleep_s: float) -> None:
         board.Board.paint = paint  # type: ignore[method-assign]
     lag_ms = ((run.chunks["t_ns"] - run.chunks["server_t_ns"]) / 1e6).dropna()
     late = int((lag_ms > 10).sum())
-    print("figures " + json.dumps({"n": len(lag_ms), "late": late, "p99_ms": lag_ms.quantile(0.99)}))
+    print("figures " + json.dumps({"reads": len(lag_ms), "late": late, "p99_ms": lag_ms.quantile(0.99)}))

@@ -101,7 +101,8 @@ def _secrets(line: CallLine, provider: Provider) -> tuple[dict[str, tuple[str, S
     """The provider's secrets by lower-case header, and by query field: none for a host that is not its own."""
     own = [provider.base_url]
     own += [str(provider.values[option.name]) for option in provider.options if option.type == "url"]
-    if _origin(line.url) not in filter(None, map(_origin, own)):
+    origin = _origin(line.url)
+    if origin is None or origin not in map(_origin, own):
         return {}, {}
     headers: Mapping[str, str | Secret] = {}
     query: Mapping[str, str | Secret] = {}

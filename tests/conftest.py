@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import re
 import signal
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from lab_page import Lab
+    from playwright.sync_api import Browser, Locator, Page
 
 # A shell that starts the suite in the background has it ignore SIGINT, and every child would inherit that: the tests
 # of interrupts would wait for ever. A handler of our own is not inherited: children start with the default.
@@ -40,3 +49,81 @@ def recordings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     if "streamnb.results" in sys.modules:
         monkeypatch.setattr("streamnb.results._session", [])
     return path
+
+
+# -- a browser --------------------------------------------------------------------------------------------------------
+
+EXPECT_MS = 15_000
+"""How long a page may take before a test fails: about ten times what it takes on a busy machine."""
+OPEN = pytest.StashKey[tuple[contextlib.ExitStack, Any]]()
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """One JupyterLab for all tests."""
+    from lab_page import running_lab
+
+    with running_lab(tmp_path_factory.mktemp("lab")) as lab:
+        yield lab
+
+
+@pytest.fixture
+def chromium(pytestconfig: pytest.Config) -> Browser:
+    """One Chromium for all tests in a row that want it."""
+    if OPEN not in pytestconfig.stash:
+        from lab_page import CHROMIUM, FLAGS
+        from playwright.sync_api import expect, sync_playwright
+
+        expect.set_options(timeout=EXPECT_MS)
+        stack = contextlib.ExitStack()
+        browser = stack.enter_context(sync_playwright()).chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        stack.callback(browser.close)
+        pytestconfig.stash[OPEN] = stack, browser
+    return pytestconfig.stash[OPEN][1]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
+    """Close it before anybody else's test: while it is open, its event loop is the running one of this thread."""
+    try:
+        return (yield)
+    finally:
+        if "chromium" not in getattr(nextitem, "fixturenames", ()) and OPEN in item.config.stash:
+            item.config.stash[OPEN][0].close()
+            del item.config.stash[OPEN]
+
+
+@pytest.fixture
+def notebook(lab: Lab, chromium: Browser, request: pytest.FixtureRequest) -> Iterator[Callable[..., Page]]:
+    """Opens a notebook with these cells in a page of its own, with a kernel that is ready."""
+    import nbformat
+    from lab_page import kernel_ready
+
+    page = chromium.new_page(
+        viewport={"width": 1400, "height": 800}, permissions=["clipboard-read", "clipboard-write"]
+    )
+
+    def open_with(*cells: str) -> Page:
+        path = f"{re.sub(r'[^a-z0-9]+', '_', request.node.name.lower())}.ipynb"
+        book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+        book.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+        nbformat.write(book, lab.root / path)
+        page.goto(f"{lab.url}/lab/tree/{path}?reset")
+        kernel_ready(page)
+        return page
+
+    yield open_with
+    page.evaluate("() => window.jupyterapp.shell.currentWidget.context.sessionContext.shutdown()")
+    page.close()
+
+
+@pytest.fixture
+def shot(tmp_path: Path) -> Callable[[Locator, str], None]:
+    """Keeps a picture of something on a page; with STREAMNB_ARTEFACTS=DIRECTORY for people to look at."""
+    folder = Path(os.environ.get("STREAMNB_ARTEFACTS") or tmp_path)
+    folder.mkdir(parents=True, exist_ok=True)
+
+    def keep(place: Locator, name: str) -> None:
+        place.screenshot(path=folder / f"{name}.png")
+
+    return keep

@@ -12,6 +12,8 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 import streamnb.display
 
 TESTS = Path(__file__).parent
@@ -21,6 +23,13 @@ FLAGS = [
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 ]
 HAS_LAB = shutil.which("jupyter-lab", path=str(Path(sys.executable).parent)) is not None
+NEEDS_BROWSER = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: apt-get install chromium"),
+    pytest.mark.skipif(not HAS_LAB, reason="no JupyterLab: pip install streamnb[test]"),
+]
+PLACES = {"IPYTHONDIR": "ipython", "STREAMNB_RECORDINGS": "recordings"}
+THEMES = ("JupyterLab Light", "JupyterLab Dark", "JupyterLab Dark High Contrast")
 
 
 class Lab:
@@ -54,7 +63,7 @@ def running_lab(root: Path) -> Iterator[Lab]:
     with (root / "lab.log").open("w") as log:
         server = subprocess.Popen(
             command,
-            env=os.environ | own | {"PYTHONPATH": path, "IPYTHONDIR": str(root / "ipython")},
+            env=os.environ | own | {"PYTHONPATH": path, **{name: str(root / place) for name, place in PLACES.items()}},
             stdout=log,
             stderr=log,
             start_new_session=True,

@@ -18,7 +18,7 @@ HEADER = Header("openai_chat", "small-talk-1", "demo", "127.0.0.1:8000", "run-1"
 ALLOWED_TAGS = {
     *("style", "div", "h4", "span", "details", "summary", "pre", "p"),
     *("strong", "ol", "li", "a", "table", "tr", "th", "td"),
-    *("svg", "g", "path", "rect", "line", "circle", "text", "tspan", "title", "polyline"),
+    "img",  # the picture of the timing, in the page itself
 }
 ALLOWED_ATTRIBUTES = {"style", "class", "title", "href", "target", "rel", "value"}
 EVIL = "</pre><script>alert(1)</script><img src=x onerror=alert(1)>\" ' & ![i](http://evil.example/b.png)"
@@ -147,6 +147,8 @@ def test_markup_in_any_field_stays_text():
     parsed = _Page(shown)
     assert set(parsed.tags) <= ALLOWED_TAGS
     assert {name for name, _ in parsed.attributes if name.startswith("on")} == set()
+    pictures = [value for name, value in parsed.attributes if name == "src"]
+    assert all(value.startswith("data:image/svg+xml;base64,") for value in pictures)
     assert all("evil" not in (value or "") for name, value in parsed.attributes if name not in {"title", "href"})
     assert {value for name, value in parsed.attributes if name == "href"} <= {"http://evil.example/b.png"}
 

@@ -104,9 +104,9 @@ def test_gaps_are_those_between_reads_with_text():
 
 def test_the_final_state_is_what_a_display_needs():
     final = run(delta("Hi"), Event("message", "bubble"), outcome=Outcome.TRUNCATED, error="cut").final()
-    assert (final.text, final.messages, final.outcome, final.error) == ("Hi", ["bubble"], Outcome.TRUNCATED, "cut")
+    assert (final.text, final.outcome, final.error) == ("Hi", Outcome.TRUNCATED, "cut")
     assert final.summary["n_chunks"] == 2
-    assert run(Event("message", "bubble")).final().messages == []  # it is the text already
+    assert run(Event("message", "bubble")).final().text == "bubble"
 
 
 def test_the_rate_is_shown_in_what_was_counted():

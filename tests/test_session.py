@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import json
 import os
 import subprocess
@@ -16,6 +17,7 @@ from simulated import url
 
 import streamnb
 from streamnb import portal, session
+from streamnb.display.view import NullView
 from streamnb.errors import MissingKeyError, UsageError
 from streamnb.events import Outcome
 from streamnb.session import Ask, Session, ask
@@ -258,3 +260,21 @@ def test_an_error_of_our_own_comes_out_and_the_run_still_has_an_outcome(monkeypa
 def test_a_mistyped_keyword_is_told_from_the_options():
     with pytest.raises(UsageError, match=r"demo has no option 'tmeout'\. Did you mean timeout"):
         Session(ask("demo", "Hi", tmeout=3))
+
+
+def test_the_reader_never_waits_for_the_screen():
+    class Stuck(NullView):
+        """A screen whose first painting does not end before the run does."""
+
+        n_painted = 0
+
+        def paint(self, now_ns):
+            self.n_painted += 1
+            concurrent.futures.wait({started.task}, timeout=60)
+            assert started.task.done()
+
+    view = Stuck()
+    started = Session(ask("demo", "Hi", pace={"tokens": 300, "ttft": 0.2, "gap": 0.001}, display="panel"), view)
+    run = started.wait()
+    assert (run.outcome, view.n_painted) == ("complete", 1)
+    assert (run.events["kind"] == "delta").sum() == 300

@@ -24,6 +24,15 @@ def test_sixty_pieces_hold_all_that_a_renderer_must_cope_with(seed):
     assert any(0x7F < ord(letter) < 0x800 for letter in text)
 
 
+@pytest.mark.parametrize("seed", range(0, 100, 10))
+def test_a_longer_answer_has_a_table_formulas_and_a_quotation(seed):
+    text = "".join(tokens(seed, 200))
+    assert "|---|---:|" in text
+    assert "$v = \\frac{s}{t}$" in text
+    assert text.count("$$") == 2
+    assert "\n> " in text
+
+
 def test_the_same_seed_gives_the_same_text_and_another_seed_another():
     assert list(tokens(1, 300)) == list(tokens(1, 300))
     assert list(tokens(1, 60)) != list(tokens(2, 60))
@@ -33,7 +42,7 @@ def test_the_text_of_seed_1_is_pinned():
     assert "".join(tokens(1, 60)) == (
         "## Loose threads\n\nThe delta rarely hurries toward the first stone. Each grain it drops there bends it a "
         "little more.\n\n- **roots**: 15 µm\n- sand and silt\n\n```python\nbend = 15 * width  # naïve model\n```\n\n"
-        f"Follow the foam. {WAVE}\n\nAlso: leaves, foam, gravel, foam."
+        f"Follow the foam. {WAVE}\n\nAlso: leaves, leaves, silt, silt."
     )
 
 

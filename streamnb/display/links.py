@@ -10,7 +10,9 @@ from typing import Final
 from urllib.parse import quote, urlsplit
 
 _LONGEST: Final = 2048
-_WEB: Final = re.compile(r"(https?)://(?:[^/?#@:\[\]]+|\[[0-9a-f:.]+\])(:\d{1,5})?((?:[/?#].*)?)", re.IGNORECASE | re.ASCII)
+_WEB: Final = re.compile(
+    r"(https?)://(?:[^/?#@:\[\]]+|\[[0-9a-f:.]+\])(:\d{1,5})?((?:[/?#].*)?)", re.IGNORECASE | re.ASCII
+)
 _MAIL: Final = re.compile(r"mailto:[\w.+-]+@[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?(?:\?.*)?", re.IGNORECASE | re.ASCII)
 _HOST: Final = re.compile(r"[a-z0-9_.-]+|[0-9a-f:.]+")
 _KEPT: Final = "!#$%&'()*+,/:;=?@[]~"  # what a path, a query and a fragment may have besides letters and digits

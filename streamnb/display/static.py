@@ -51,6 +51,8 @@ _DOC: Final = (
 _CODE: Final = f"{_TEXT};padding-top:2px;font-family:var(--jp-code-font-family,monospace);font-size:12px"
 _CELL: Final = "border:0;background:transparent;text-align:left;padding:0 16px 0 0;white-space:nowrap"
 _ERROR: Final = f"margin:0;padding:8px 12px;white-space:pre-wrap;overflow-wrap:anywhere;{_SMALL};border-left:3px solid"
+_MARKS: Final = 480
+"""More than a picture of this size can show apart; it is saved with the notebook."""
 _GOOD: Final = "var(--jp-success-color1,var(--vscode-testing-iconPassed,#2e7d32))"
 _HALTED: Final = "var(--jp-warn-color1,var(--vscode-charts-orange,#d9730d))"
 _BAD: Final = "var(--jp-error-color1,var(--vscode-errorForeground,#c62828))"
@@ -89,7 +91,7 @@ def bundle(lane: Lane) -> dict[str, str]:
         _note(lane.header.note),
     )
     body = "\n".join(section for section in sections if section)
-    page = f'<style>{_css()}</style>\n<div class="snb-static" style="{_CARD}">\n{body}\n</div>'
+    page = f'<style>{_css()}</style>\n<div class="snb-static tex2jax_ignore mathjax_ignore" style="{_CARD}">\n{body}\n</div>'
     return {"text/html": page, "text/plain": _plain(final)}
 
 
@@ -170,7 +172,7 @@ def _answer(lane: Lane) -> str:
 
 def _timing(lane: Lane, final: FinalState) -> str:
     """The timing picture, folded away: it is drawn by us from numbers only."""
-    marks = lane.timeline.marks()
+    marks = lane.timeline.marks(_MARKS)
     if not marks:
         return ""
     picture = strip.image(

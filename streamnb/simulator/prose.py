@@ -5,6 +5,7 @@ Knows words and seeds. Must not know: time, HTTP, any API.
 
 from __future__ import annotations
 
+import itertools
 import random
 import re
 from collections.abc import Iterator, Sequence
@@ -32,12 +33,15 @@ _LONGEST: Final = 8
 def tokens(seed: int, count: int) -> Iterator[str]:
     """Yield exactly `count` pieces of Markdown; the same seed and count give the same pieces.
 
-    From about 60 pieces on, the text holds a heading, a list, a code block, letters outside ASCII and an emoji.
+    From about 60 pieces on, the text holds a heading, a list, a code block, letters outside ASCII and an emoji; from
+    about 140 on a table, formulas and a quotation as well.
     """
     rng = random.Random(seed)  # noqa: S311 - a reproducible text, no secret
     left = count
-    while left > 0:
-        pieces = _pieces(_section(rng))
+    for section in itertools.cycle((_section, _measured)):
+        if left <= 0:
+            return
+        pieces = _pieces(section(rng))
         whole = left == count or len(pieces) <= left
         chosen = pieces[:left] if whole else _filler(rng, left)
         yield from chosen
@@ -51,6 +55,16 @@ def _section(rng: random.Random) -> str:
         f"toward the {_pick(rng, _PLACES)}. Each grain it drops there bends it a little more.\n\n"
         f"- **{_pick(rng, _MATTER)}**: {size} µm\n- {_pick(rng, _MATTER)} and {_pick(rng, _MATTER)}\n\n"
         f"```python\nbend = {size} * width  # {_pick(rng, _NOTES)}\n```\n\n{_pick(rng, _CLOSINGS)} {_WAVE}\n\n"
+    )
+
+
+def _measured(rng: random.Random) -> str:
+    outer, inner = 20 + int(rng.random() * 60), 2 + int(rng.random() * 9)
+    return (
+        f"## {_pick(rng, _TITLES)}\n\nAt the {_pick(rng, _PLACES)} the water runs at $v = \\frac{{s}}{{t}}$, and the "
+        f"{_pick(rng, _MATTER)} follows:\n\n| bank | depth (cm) |\n|---|---:|\n| outer | {outer} |\n"
+        f"| inner | {inner} |\n\n$$\\Delta h = {outer} - {inner} = {outer - inner}$$\n\n"
+        f"> {_pick(rng, _CLOSINGS)}\n\n"
     )
 
 

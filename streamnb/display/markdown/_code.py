@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from pygments.token import _TokenType
 
 _LONGEST: Final = 16_384
-_SLOWING: Final = re.compile(r"[^\n]{400}|(?:[ \t]*\n){30}")
-"""What makes one step of a lexer slow, seconds in 16 KiB: a line without end, a run of blank lines."""
+_LONGEST_LINE: Final = 250
+_BLANK_LINES: Final = re.compile(r"\n(?:[ \t]*\n){20}")
+"""One step of a lexer takes seconds, and no clock can stop it, in lines without end and in runs of blank lines."""
 _STEPS: Final = 16
 """Tokens between two looks at the clock."""
 
@@ -67,7 +68,7 @@ _PLAIN: Final = frozenset({"", "w", "n", "nx", "p", "err"})
 """Classes without a colour of their own: their tokens get no element, which halves what travels."""
 
 
-class OutOfTime(Exception):
+class OutOfTimeError(Exception):
     """The lexer took longer than it may."""
 
 
@@ -83,23 +84,27 @@ def highlight(code: str, language: str, until_s: float) -> str:
         HTML that shows exactly `code`, or "" when it is to be shown without colours.
 
     Raises:
-        OutOfTime: the text was made to be slow.
+        OutOfTimeError: the text was made to be slow.
     """
     lexer = _LANGUAGES.get(language.lower())
-    if lexer is None or len(code) > _LONGEST or _SLOWING.search(code):
+    if lexer is None or _may_be_slow(code):
         return ""
     pieces: list[str] = []
     waiting: list[str] = []
     current = ""
     for n, (_, kind, text) in enumerate(_lexer(lexer).get_tokens_unprocessed(code)):
         if n % _STEPS == 0 and time.thread_time() > until_s:
-            raise OutOfTime
+            raise OutOfTimeError
         name = _short(kind)
         if name != current:
             pieces.append(_span(current, "".join(waiting)))
             waiting, current = [], name
         waiting.append(text)
     return "".join([*pieces, _span(current, "".join(waiting))])
+
+
+def _may_be_slow(code: str) -> bool:
+    return len(code) > _LONGEST or max(map(len, code.split("\n"))) > _LONGEST_LINE or bool(_BLANK_LINES.search(code))
 
 
 def _span(name: str, text: str) -> str:

@@ -16,7 +16,9 @@ LONGEST: Final = 2000
 """Characters of a formula inside a text; anything longer is none."""
 
 _CLOSERS: Final = {"$$": "$$", "\\[": "\\]", "\\(": "\\)"}
-_DOLLARS: Final = re.compile(r"\$((?![\s$])(?:[^$\\]|\\.)*(?<!\s))\$(?:(?![0-9A-Za-z$])|(?=(?:st|nd|rd|th|s|D)\b))", re.S)
+_DOLLARS: Final = re.compile(
+    r"\$((?![\s$])(?:[^$\\]|\\.)*(?<!\s))\$(?:(?![0-9A-Za-z$])|(?=(?:st|nd|rd|th|s|D)\b))", re.DOTALL
+)
 _FORMAL: Final = re.compile(r"[\\^_={}]")
 _WORD: Final = re.compile(r"[^\W\d_]{2}")
 _NUMBERS: Final = re.compile(r"[\d\s,;.\u2013-]*")

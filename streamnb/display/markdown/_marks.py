@@ -5,6 +5,7 @@ Knows how a mark is written. Must not know: Markdown, sanitizing, where citation
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterable
 from typing import Final
@@ -20,6 +21,8 @@ _TO_PRIVATE: Final = {ord(str(digit)): chr(_ZERO + digit) for digit in range(10)
 _TO_ASCII: Final = {_ZERO + digit: str(digit) for digit in range(10)}
 
 _STRETCH: Final = 4096
+MOST: Final = 1000
+"""Marks that one rendering shows."""
 
 Placed = tuple[int, int]
 """Where a mark stands in the text without marks, and its number."""
@@ -40,6 +43,15 @@ def without_marks(text: str) -> str:
     return text if text.isascii() else _unreserved(_MARK.sub("", text))
 
 
+def first_marks(text: str, most: int = MOST) -> str:
+    """A text with no more marks than a page can bear; the citations themselves are listed elsewhere."""
+    marks = [] if text.isascii() else list(itertools.islice(_MARK.finditer(text), most + 1))
+    if len(marks) <= most:
+        return text
+    end = marks[most].start()
+    return text[:end] + _MARK.sub("", text[end:])
+
+
 def numbers(text: str) -> list[int]:
     """The citations whose marks are in a text, in their order."""
     return [] if text.isascii() else [int(digits.translate(_TO_ASCII)) for digits in _MARK.findall(text)]
@@ -55,7 +67,7 @@ def written(text: str) -> str:
     if text.isascii():
         return _escaped(text)
     parts = _MARK.split(text)  # text and digits in turn
-    parts[::2] = [_escaped(part) for part in parts[::2]]
+    parts[::2] = [_escaped(_unreserved(part)) for part in parts[::2]]
     parts[1::2] = [shown([int(digits.translate(_TO_ASCII))]) for digits in parts[1::2]]
     return "".join(parts)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import html
+import itertools
 import re
 from typing import TYPE_CHECKING, Final
 
@@ -24,10 +25,11 @@ _REFUSED: Final = re.compile(
 """Macros and `sideset` double what they are given, again and again; the others are not about formulas."""
 
 _ENTITY: Final = re.compile(r"&#x([0-9A-Fa-f]{1,6});")
+_BRACE: Final = re.compile(r"[{}]")
 _HIGHEST: Final = 0x10FFFF
 
 
-class _Refused(Exception):
+class _RefusedError(Exception):
     """The formula is shown as its source."""
 
 
@@ -39,24 +41,35 @@ def to_mathml(latex: str, *, display: bool) -> str:
         latex: without its delimiters.
         display: in display style.
     """
-    if len(latex) > _LONGEST or _REFUSED.search(latex) or latex.count("{") > latex.count("}") + _DEEPEST:
+    if len(latex) > _LONGEST or _REFUSED.search(latex) or _depth(latex) > _DEEPEST:
         return ""
-    from latex2mathml import converter, exceptions
+    from latex2mathml.converter import convert_to_element
 
-    failures = [kind for kind in vars(exceptions).values() if isinstance(kind, type)]
-    usual = (AttributeError, LookupError, RecursionError, StopIteration, TypeError, ValueError)
+    parts: list[str] = []
     try:
-        element = converter.convert_to_element(latex, display="block" if display else "inline")
-        parts: list[str] = []
-        _write(element, parts, 0)
-    except (_Refused, *usual, *failures):  # the converter was not made for formulas that are still growing
+        _write(convert_to_element(latex, display="block" if display else "inline"), parts, 0)
+    except _failures():
         return ""
     return "".join(parts)
 
 
+def _depth(latex: str) -> int:
+    braces = _BRACE.findall(latex)
+    return max(itertools.accumulate(1 if brace == "{" else -1 for brace in braces), default=0)
+
+
+@functools.cache
+def _failures() -> tuple[type[Exception], ...]:
+    """What the converter raises on formulas that are wrong, or still growing; its own kinds have no common one."""
+    from latex2mathml import exceptions
+
+    own = (kind for kind in vars(exceptions).values() if isinstance(kind, type) and issubclass(kind, Exception))
+    return (_RefusedError, AttributeError, LookupError, RecursionError, StopIteration, TypeError, ValueError, *own)
+
+
 def _write(element: Element, parts: list[str], depth: int) -> None:
     if depth > _DEEPEST or "<" in (element.text or ""):  # its own signs are entities: this one is from the text
-        raise _Refused
+        raise _RefusedError
     attributes = "".join(
         f' {name}="{html.escape(value)}"'
         for name, value in element.attrib.items()

@@ -13,7 +13,7 @@ from markdown_it.renderer import RendererHTML
 from markdown_it.token import Token
 from markdown_it.utils import EnvType, OptionsDict
 
-from streamnb.display.markdown._code import OutOfTime, highlight
+from streamnb.display.markdown._code import OutOfTimeError, highlight
 from streamnb.display.markdown._marks import numbers, shown, without_marks, written
 from streamnb.display.markdown._mathml import to_mathml
 from streamnb.display.markdown._work import Work
@@ -68,7 +68,7 @@ class Page(RendererHTML):
         work: Work = env["work"]
         try:
             colourful = highlight(code, name, work.colours_until_s)
-        except OutOfTime:
+        except OutOfTimeError:
             colourful = ""
         start = f'<pre><code class="language-{name}">' if name else "<pre><code>"
         return f"{start}{colourful or written(code)}</code></pre>\n"

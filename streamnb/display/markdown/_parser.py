@@ -5,7 +5,7 @@ Knows markdown-it and where it is slow or careless. Must not know: HTML, how lin
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from markdown_it import MarkdownIt, rules_block, rules_inline
@@ -29,7 +29,7 @@ _DEEPEST: Final = 48
 _BOXES: Final = {"[ ] ": "\N{BALLOT BOX} ", "[x] ": "\N{BALLOT BOX WITH CHECK} ", "[X] ": "\N{BALLOT BOX WITH CHECK} "}
 
 
-class TooDeep(Exception):
+class TooDeepError(Exception):
     """Quotes or lists are nested so deeply that the parser would leave the rest of the text out."""
 
 
@@ -38,7 +38,7 @@ def build(options: Mapping[str, Any] = OPTIONS) -> MarkdownIt:
     md = MarkdownIt("js-default", dict(options), renderer_cls=Page)
     md.disable("image")
     md.normalizeLink = _target  # type: ignore[method-assign]
-    md.validateLink = _is_target  # type: ignore[method-assign, assignment]
+    md.validateLink = _is_target  # type: ignore[method-assign]
     md.normalizeLinkText = str  # type: ignore[method-assign, assignment]
     md.block.ruler.at("table", _table, {"alt": ["paragraph", "reference"]})
     md.inline.ruler.at("link", _link)
@@ -67,7 +67,7 @@ def _inline(state: StateCore) -> None:
     """Parse texts as long as the budget lasts; what is too much for it is shown as it came."""
     work = _work(state)
     if any(token.level >= _DEEPEST for token in state.tokens):
-        raise TooDeep
+        raise TooDeepError
     if work.placed:
         state.tokens[:] = put_back(state.tokens, work.bare, work.placed)
     for at, token in enumerate(state.tokens):
@@ -76,7 +76,7 @@ def _inline(state: StateCore) -> None:
         if token.content[:4] in _BOXES and at > 1 and state.tokens[at - 2].type == "list_item_open":
             token.content = _BOXES[token.content[:4]] + token.content[4:]
         token.children = []
-        if work.text(len(token.content), len(state.md.inline.terminator_re.findall(token.content))):
+        if work.text(token.content):
             state.md.inline.parse(token.content, state.md, state.env, token.children)
         else:
             token.children.append(Token("as_it_came", "", 0, content=token.content))
@@ -96,23 +96,23 @@ def _table(state: StateBlock, start_line: int, end_line: int, silent: bool) -> b
 
 def _link(state: StateInline, silent: bool) -> bool:
     """A link. Every bracket without an end is sought to the end of the text: that is paid for, and ends."""
-    start, work = state.pos, _work(state)
-    if state.src[start] != "[" or work.left <= 0:
-        return False
-    found = rules_inline.link(state, silent)
-    work.steps((state.pos if found else state.posMax) - start)
-    return found and (silent or _keep_marks(state, start))
+    return state.src[state.pos] == "[" and _searched(rules_inline.link, state, silent)
 
 
 def _autolink(state: StateInline, silent: bool) -> bool:
-    start = state.pos
-    return rules_inline.autolink(state, silent) and (silent or _keep_marks(state, start))
+    return state.src[state.pos] == "<" and _searched(rules_inline.autolink, state, silent)
 
 
-def _keep_marks(state: StateInline, start: int) -> bool:
-    """Remember the marks in a link's source, as its address loses them; they are shown behind it."""
-    state.tokens[-1].meta = {"cites": numbers(state.src[start : state.pos])}
-    return True
+def _searched(rule: Callable[[StateInline, bool], bool], state: StateInline, silent: bool) -> bool:
+    """What a rule finds, as long as the budget lasts, with the marks in its source: an address loses them."""
+    start, work = state.pos, _work(state)
+    if work.left <= 0:
+        return False
+    found = rule(state, silent)
+    work.search((state.pos if found else state.posMax) - start, found=found)
+    if found and not silent:
+        state.tokens[-1].meta = {"cites": numbers(state.src[start : state.pos])}
+    return found
 
 
 def _entity(state: StateInline, silent: bool) -> bool:

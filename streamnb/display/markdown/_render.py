@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import Final
 
 from streamnb.display.inert import visible, well_formed
-from streamnb.display.markdown._marks import take_out, written
-from streamnb.display.markdown._parser import TooDeep, build
+from streamnb.display.markdown._marks import first_marks, take_out, written
+from streamnb.display.markdown._parser import TooDeepError, build
 from streamnb.display.markdown._sanitize import sanitize
 from streamnb.display.markdown._split import split
 from streamnb.display.markdown._work import Work
@@ -32,7 +32,7 @@ def render(source: str) -> str:
     Args:
         source: any text; citations are marks in it (`cite`).
     """
-    text = visible(well_formed(source))
+    text = first_marks(visible(well_formed(source)))
     if len(text) > TOTAL_LIMIT or text.count("\n") > _MOST_LINES:
         return plain(text)
     work = Work(*take_out(text))
@@ -43,7 +43,7 @@ def render(source: str) -> str:
 
 def plain(text: str) -> str:
     """Sanitized HTML that shows a text as it came, in a `pre`, with the citations whose marks are in it."""
-    return sanitize(_pre(visible(well_formed(text))))
+    return sanitize(_pre(first_marks(visible(well_formed(text)))))
 
 
 def _piecemeal(text: str, work: Work) -> list[str]:
@@ -59,7 +59,7 @@ def _piecemeal(text: str, work: Work) -> list[str]:
 def _html(text: str, work: Work) -> str:
     try:
         page: str = _PARSER.render(work.bare, {"work": work})
-    except TooDeep:
+    except TooDeepError:
         return _pre(text)
     return page
 

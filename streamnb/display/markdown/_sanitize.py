@@ -33,8 +33,10 @@ _VALUES: Final[dict[tuple[str, str], re.Pattern[str]]] = {
     ("th", "class"): _SIDE,
     ("td", "class"): _SIDE,
 }
-_MATHML_VALUE: Final = re.compile(r"[a-z -]{1,60}|[+-]?\d{0,2}(?:\.\d{1,3})?(?:em|ex|px|pt|mu|width)?")
-"""Words, and lengths below 100 units: nothing in a formula may be pushed over the page around it."""
+_MATHML_VALUE: Final = re.compile(
+    r"[a-z]{1,30}(?:[ -][a-z]{1,30}){0,3}|[+-]?1?\d?(?:\.\d{1,3})?(?:em|ex|px|pt|mu|width)?", re.ASCII
+)
+"""Words, and lengths below 20 units: nothing in a formula may be pushed over the page around it."""
 
 
 def _kept(tag: str, name: str, value: str) -> str | None:

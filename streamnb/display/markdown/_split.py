@@ -25,7 +25,8 @@ _ITEM: Final = re.compile(r"([-+*]|(\d{1,9})[.)])([ \t]+|$)", re.ASCII)
 _UNDERLINE: Final = re.compile(r"(?:=+|-+)[ \t]*$")
 _TABLE_LINE: Final = re.compile(r"[-:| \t]*\|[-:| \t]*$")
 _CODE_INDENT: Final = 4
-_NO_LIST_ENDS: Final = 2
+_MAYBE_PARAGRAPH: Final = 1
+_MAYBE_LIST: Final = 2
 
 
 @dataclasses.dataclass(slots=True)
@@ -36,8 +37,7 @@ class _Open:
         kind: text (a paragraph or a table), quote, list, code (by indent), or done: nothing goes on with it.
         marker: what the items of a list begin with.
         width: the indent of what belongs to the last item of a list.
-        doubt: 1 when a line went on with a list or a quote that, seen closely, may be a paragraph behind it; 2 when such
-            a line may be an item of another list.
+        doubt: a line went on with a list or a quote that, seen closely, may be a paragraph behind it, or even a list.
     """
 
     kind: str
@@ -73,7 +73,7 @@ class _Cutter:
             if not body:
                 at += 1
                 continue
-            indent = _width(line[: len(line) - len(body)])
+            indent = _width(line[: len(line) - len(body)]) if len(body) < len(line) else 0
             blank = at > end
             if self._goes_on(block, at, indent, body, blank=blank):
                 at = self._line_behind(block, at, indent, body)
@@ -88,10 +88,10 @@ class _Cutter:
 
     def _goes_on(self, block: _Open, at: int, indent: int, body: str, *, blank: bool) -> bool:
         """Whether a line belongs to the open block. Changes what the block is open for."""
-        if block.kind == "done" or (blank and block.kind in {"text", "quote"}):
-            return False
         if block.kind == "code":
             return indent >= _CODE_INDENT
+        if block.kind == "done" or (blank and block.kind != "list"):
+            return False
         if block.kind == "list" and indent >= block.width:
             return True
         item = _ITEM.match(body) if indent < _CODE_INDENT and not _RULE.match(body) else None
@@ -99,28 +99,29 @@ class _Cutter:
             return _goes_on_list(block, item, indent, body, blank=blank)
         if blank or indent >= _CODE_INDENT:
             return not blank
-        if block.kind == "text" or block.doubt:
-            return self._goes_on_paragraph(block, at, item, body)
-        if block.kind == "quote" and body[0] == ">":
-            return True
-        block.doubt = 1
-        return item is None and not _interrupts(body)
+        return self._goes_on_paragraph(block, at, item, body)
 
     def _goes_on_paragraph(self, block: _Open, at: int, item: re.Match[str] | None, body: str) -> bool:
+        """Whether a line without indent goes on with the line before it."""
+        if block.kind == "quote" and body[0] == ">":
+            block.doubt = 0
+            return True
+        if block.kind != "text" and not block.doubt:
+            block.doubt = _MAYBE_PARAGRAPH
+            return item is None and not _interrupts(body)
         if _UNDERLINE.match(body):
             if block.kind == "text" and (body[0] == "=" or "|" not in self._lines[at - 1]):
                 block.kind = "done"  # the underline of a heading
             else:  # it may belong to a table, or be an item without content
-                block.doubt = _NO_LIST_ENDS
+                block.doubt = _MAYBE_LIST
             return True
-        if block.kind == "quote" and body[0] == ">":
-            block.doubt = 0
-            return True
-        if item is None or block.doubt == _NO_LIST_ENDS:
+        if item is None or block.doubt == _MAYBE_LIST:
             return item is not None or not _interrupts(body)
-        if not _interrupting(item, body) and block.kind == "quote":
-            block.doubt = _NO_LIST_ENDS
-        return not _interrupting(item, body)
+        if _interrupting(item, body):
+            return False
+        if block.kind == "quote" or "|" in self._lines[at - 1]:  # behind a quote or a table every item begins a list
+            block.doubt = _MAYBE_LIST
+        return True
 
     def _line_behind(self, block: _Open, at: int, indent: int, body: str) -> int:
         """The line behind one that goes on with a block; a fence that is perhaps not the list's is taken whole."""
@@ -130,6 +131,8 @@ class _Cutter:
 
     def _whole(self, at: int, body: str) -> int:
         """The line behind a fence or a formula that begins here, or 0."""
+        if body[0] not in "`~$\\":
+            return 0
         if fence := _FENCE.match(body):
             return self._fence_end(at, fence[1] or fence[2])
         closer = opener(body)
@@ -140,19 +143,21 @@ class _Cutter:
 
     def _begin(self, at: int, indent: int, body: str) -> tuple[_Open, int]:
         """What begins at a line, and the line behind what is certain of it."""
+        end = at + 1
+        block = _Open("text")
         if indent >= _CODE_INDENT:
-            return _Open("code"), at + 1
-        if body[0].isalpha() or ("|" in body and _TABLE_LINE.match(self._next(at))):
-            return _Open("text"), at + 1
-        if end := self._whole(at, body):
-            return _Open("done"), end
-        if body[0] == ">":
-            return _Open("quote"), at + 1
-        if _HEADING.match(body) or _RULE.match(body):
-            return _Open("done"), at + 1
-        if item := _ITEM.match(body):
-            return _Open("list", item[1][-1], _content_indent(indent, item, body)), at + 1
-        return _Open("text"), at + 1
+            block.kind = "code"
+        elif body[0].isalpha() or ("|" in body and _TABLE_LINE.match(self._next(at))):
+            pass
+        elif whole := self._whole(at, body):
+            block.kind, end = "done", whole
+        elif body[0] == ">":
+            block.kind = "quote"
+        elif _HEADING.match(body) or _RULE.match(body):
+            block.kind = "done"
+        elif item := _ITEM.match(body):
+            block = _Open("list", item[1][-1], _content_indent(indent, item, body))
+        return block, end
 
     def _fence_end(self, at: int, mark: str) -> int:
         for end in range(at + 1, len(self._lines)):
@@ -179,8 +184,8 @@ class _Cutter:
 def _goes_on_list(block: _Open, item: re.Match[str], indent: int, body: str, *, blank: bool) -> bool:
     """Whether an item goes on with a list, or with something that may be one."""
     width = _content_indent(indent, item, body)
-    if block.doubt == _NO_LIST_ENDS or (block.doubt and not blank and not _interrupting(item, body)):
-        block.doubt = _NO_LIST_ENDS
+    if block.doubt == _MAYBE_LIST or (block.doubt and not blank and not _interrupting(item, body)):
+        block.doubt = _MAYBE_LIST
         block.width = min(block.width, width)
         return True
     block.width, block.doubt = width, 0
@@ -208,7 +213,7 @@ def _interrupting(item: re.Match[str], body: str) -> bool:
 
 
 def _width(space: str) -> int:
-    return len(space.expandtabs(4)) if space else 0
+    return len(space.expandtabs(4))
 
 
 def _content_indent(indent: int, item: re.Match[str], body: str) -> int:

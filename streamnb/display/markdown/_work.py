@@ -1,4 +1,4 @@
-"""What one rendering may cost: a budget in microseconds of the machine it was measured on, spent before the work is done.
+"""What one rendering may cost: a budget in microseconds of one machine, spent before the work is done.
 
 Knows what costs how much. Must not know: how the work is done. It looks at no clock, but for colours: what a source
 looks like does not depend on how busy the machine is.
@@ -17,15 +17,22 @@ from streamnb.display.markdown._marks import Placed
 BUDGET: Final = 100_000.0
 _COLOURS_S: Final = 0.1
 
-_PER_LINE: Final = 12.0
+_PER_PARSE: Final = 60.0
+_PER_LINE: Final = 14.0
 _PER_QUOTED_LINE: Final = 3.0
 _PER_RULE_MARK: Final = 3.0
-_QUOTES: Final = re.compile(r"^(?:[ \t]*(?:>|[-+*]|\d{1,9}[.)]))+", re.MULTILINE | re.ASCII)
 _PER_CHARACTER: Final = 0.1
 _PER_SIGN: Final = 2.5
+_PER_DELIMITER: Final = 6.0
 _PER_STEP: Final = 0.15
+_PER_LINK: Final = 30.0
 _PER_CELL: Final = 15.0
+_PER_FORMULA: Final = 120.0
 _PER_FORMULA_CHARACTER: Final = 8.0
+
+_QUOTES: Final = re.compile(r"^(?:[ \t]*(?:>|[-+*]|\d{1,9}[.)]))+", re.MULTILINE | re.ASCII)
+_SIGNS: Final = re.compile(r"[\n!#$%&*+\-:<=>@\[\]\\^_`{}~]")
+"""Where the text rule stops and all the others are asked."""
 
 
 @dataclasses.dataclass
@@ -55,13 +62,15 @@ class Work:
         """Pay for finding the blocks of `bare`."""
         return self.spend(_structure(self.bare))
 
-    def text(self, length: int, n_signs: int) -> bool:
-        """Pay for inline parsing: characters, and characters that may be Markdown."""
-        return self.spend(_PER_CHARACTER * length + _PER_SIGN * n_signs)
+    def text(self, content: str) -> bool:
+        """Pay for parsing a text."""
+        n_delimiters = sum(content.count(sign) for sign in "*_~\\")
+        signs = _PER_SIGN * len(_SIGNS.findall(content)) + _PER_DELIMITER * n_delimiters
+        return self.spend(_PER_CHARACTER * len(content) + signs)
 
-    def steps(self, n_steps: int) -> None:
-        """Pay for a search that was made; afterwards there may be nothing left."""
-        self.left -= _PER_STEP * n_steps
+    def search(self, n_steps: int, *, found: bool) -> None:
+        """Pay for a search for the end of a link that was made; afterwards there may be nothing left."""
+        self.left -= _PER_STEP * n_steps + (_PER_LINK if found else 0)
 
     def cells(self, n_cells: int) -> bool:
         """Pay for a table."""
@@ -69,7 +78,7 @@ class Work:
 
     def formula(self, length: int) -> bool:
         """Pay for a formula."""
-        return self.spend(_PER_FORMULA_CHARACTER * length)
+        return self.spend(_PER_FORMULA + _PER_FORMULA_CHARACTER * length)
 
 
 def _structure(text: str) -> float:
@@ -78,4 +87,5 @@ def _structure(text: str) -> float:
     if ">" in text:  # every quote goes through its lines before the quotes inside it do
         deepest = max((prefix.count(">") for prefix in _QUOTES.findall(text)), default=0)
     n_rule_marks = sum(text.count(mark) for mark in ("* ", "- ", "_ "))  # each list inside a list tries again: a rule?
-    return n_lines * (_PER_LINE + _PER_QUOTED_LINE * deepest) + _PER_RULE_MARK * n_rule_marks
+    per_line = _PER_LINE + _PER_QUOTED_LINE * deepest
+    return _PER_PARSE + n_lines * per_line + n_rule_marks * _PER_RULE_MARK
