@@ -28,24 +28,21 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 os.environ["STREAMNB_RECORDINGS"] = tempfile.mkdtemp()
+os.environ.pop("OPENAI_API_KEY", None)  # the server here wants none
 
 import nbformat
+import numpy as np
 from lab_page import CHROMIUM, FLAGS, command, kernel_ready, running_lab
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
 THEMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}
 SCALE = 1.5
-COLOURS = 192
 MOST_BYTES = 120_000
-SETUP = "%load_ext streamnb\n%config ChatStream.record = False\nimport os, streamnb\nos.environ['OPENAI_API_KEY'] = ''"
+SETUP = "%load_ext streamnb\n%config ChatStream.record = False\nimport streamnb"
 HIDDEN = ".jp-cell-toolbar, .jp-InputCollapser, .jp-OutputCollapser { visibility: hidden !important }"
 PORT = 8000
 
-THOUGHTS = (
-    "They ask for a cause, so start from the instability of a straight channel, then the two banks, "
-    "then the curve that comes out of it. A table for the banks."
-)
 ANSWER = r"""## Why rivers meander
 
 A straight channel is *unstable*: at the slightest bend, water runs faster along the outside.
@@ -64,39 +61,16 @@ s = np.linspace(0, 2, 400)
 theta = 1.9 * np.sin(2 * np.pi * s)  # radians along the river
 ```
 
-Loops tighten until a flood cuts through the neck and leaves ‖ an oxbow lake behind.
+Loops tighten until a flood cuts through the neck and leaves an oxbow lake behind.
 """
 
 
-@dataclasses.dataclass(frozen=True)
-class Pace:
-    """How a model answers.
-
-    Attributes:
-        ttft_s: to its first piece.
-        gap_s: between two pieces, s.
-        stall: (number of the piece before which it falls silent, for how many s).
-        together: so many pieces in each write, in the second half.
-    """
-
-    ttft_s: float
-    gap_s: float
-    stall: tuple[int, float] = (-1, 0.0)
-    together: int = 1
-
-
-PACES = {
-    "river-1": Pace(0.35, 0.022),
-    "river-2": Pace(0.5, 0.03, stall=(70, 1.35), together=4),
-    "brook": Pace(0.25, 0.02),
-    "delta": Pace(0.9, 0.009),
-    "glacier": Pace(0.55, 0.035),
-}
-HELD_S = 20.0
+PACES_S = {"brook": (0.25, 0.026), "delta": (0.9, 0.009), "glacier": (0.55, 0.035)}
+"""Of each model: to its first piece, and between two."""
 
 
 class Server(http.server.BaseHTTPRequestHandler):
-    """Chat Completions: the same answer each time, at the pace of the model; it waits at the bar in the text."""
+    """Chat Completions: the same answer each time, at the pace of the model."""
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
@@ -109,8 +83,8 @@ class Server(http.server.BaseHTTPRequestHandler):
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
         try:
-            for events in spoken(asked["model"]):
-                self._write("".join(f"data: {json.dumps(event)}\n\n" for event in events))
+            for event in spoken(asked["model"]):
+                self._write(f"data: {json.dumps(event)}\n\n")
             self._write("data: [DONE]\n\n")
             self.wfile.write(b"0\r\n\r\n")
         except OSError:  # the page was closed
@@ -124,30 +98,15 @@ class Server(http.server.BaseHTTPRequestHandler):
         """Say nothing."""
 
 
-def spoken(model: str) -> Iterator[list[dict[str, Any]]]:
-    """What each write has, when it is due."""
-    pace, held = PACES[model], model == "river-1"
-    pieces = [("reasoning_content", piece) for piece in re.findall(r"\S+\s*", THOUGHTS)] if held else []
-    pieces += [("content", piece) for piece in re.findall(r"\w+\s*|\W", ANSWER)]
-    time.sleep(pace.ttft_s)
-    at = 0
-    while at < len(pieces):
-        n = pace.together if at > len(pieces) // 2 else 1
-        if at == pace.stall[0]:
-            time.sleep(pace.stall[1])
-        if held and any("‖" in text for _, text in pieces[at : at + n]):
-            time.sleep(HELD_S)
-        yield [event(model, kind, text, at + i) for i, (kind, text) in enumerate(pieces[at : at + n], 1)]
-        at += n
-        time.sleep(pace.gap_s * (0.5 + at * 7919 % 100 / 100) * n)  # uneven, and the same each time
-    yield [{"model": model, "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}]
-
-
-def event(model: str, kind: str, text: str, n_tokens: int) -> dict[str, Any]:
-    """A piece, and the running count of tokens."""
-    delta = {kind: text.replace("‖ ", "").replace("‖", "")}
-    usage = {"prompt_tokens": 7, "completion_tokens": n_tokens}
-    return {"model": model, "choices": [{"index": 0, "delta": delta}], "usage": usage}
+def spoken(model: str) -> Iterator[dict[str, Any]]:
+    """The events of an answer, each when it is due."""
+    ttft_s, gap_s = PACES_S[model]
+    time.sleep(ttft_s)
+    for n, piece in enumerate(re.findall(r"\w+\s*|\W", ANSWER), 1):
+        usage = {"prompt_tokens": 7, "completion_tokens": n}
+        yield {"model": model, "choices": [{"index": 0, "delta": {"content": piece}}], "usage": usage}
+        time.sleep(gap_s * (0.5 + n * 79 % 100 / 100))  # uneven, and the same each time
+    yield {"model": model, "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
 
 
 def server() -> str:
@@ -171,17 +130,19 @@ class Picture:
         ready: a condition in JavaScript.
         steps: what is done before, in this order: clicked, or written and sent.
         width_px: of the cell.
+        setup: what runs before it, and is not in the picture.
     """
 
     cell: str
     ready: str
     steps: tuple[str | tuple[str, str], ...] = ()
     width_px: int = 800
+    setup: str = ""
 
 
 def says(text: str) -> str:
-    """The condition that the panel shows a text."""
-    return f"document.querySelector('.snb-panel').textContent.includes({text!r})"
+    """The condition that the (first) answer has a text in it."""
+    return f"document.querySelector('.snb-answer').textContent.includes({text!r})"
 
 
 def after(seconds: float) -> str:
@@ -191,18 +152,20 @@ def after(seconds: float) -> str:
 
 PICTURES = {
     "panel": Picture(
-        "%%chatstream openai_chat:river-1 --base-url URL -o answer\nWhy do rivers meander?", says("neck and leaves")
+        "%%chatstream demo -o answer --scenario reasoning --pace tokens=171 --pace seed=69\nWhy do rivers meander?",
+        says("* width"),
+        setup="%config ChatStream.height = 452",
     ),
     "timing": Picture(
-        "%%chatstream openai_chat:river-2 --base-url URL -o answer\nWhy do rivers meander?",
-        after(6),
+        "%%chatstream demo -o answer --scenario stall --pace stall=1.4 --pace tokens=240\nWhy do rivers meander?",
+        after(5.5),
         (".snb-tab >> text=Timing",),
     ),
     "race": Picture(
         "%%chatstream openai_chat:brook openai_chat:delta openai_chat:glacier --base-url URL --repeat 3 -o raced\n"
         "Why do rivers meander?",
         "[...document.querySelectorAll('.snb-word')].some((word) => word.textContent === 'complete')",
-        width_px=1100,
+        width_px=1080,
     ),
     "chat": Picture(
         "panel = streamnb.ChatPanel(\n"
@@ -244,7 +207,7 @@ def main() -> None:
 
 def taken(page: Page, lab: Any, picture: Picture, theme: str) -> bytes:
     """Run the cell, wait, take its part of the page."""
-    cells = [nbformat.v4.new_code_cell(source) for source in (SETUP, picture.cell)]
+    cells = [nbformat.v4.new_code_cell(source) for source in (f"{SETUP}\n{picture.setup}", picture.cell)]
     book = nbformat.v4.new_notebook(cells=cells)
     book.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
     nbformat.write(book, lab.root / "picture.ipynb")
@@ -264,16 +227,22 @@ def taken(page: Page, lab: Any, picture: Picture, theme: str) -> bytes:
             page.locator(step[0]).fill(step[1])
             page.keyboard.press("Enter")
     page.wait_for_function(f"() => {picture.ready}")
+    page.mouse.move(0, 0)
     shot = page.screenshot(clip={key: round(value) for key, value in cell.bounding_box().items()})
     page.evaluate("async () => await window.jupyterapp.shell.currentWidget.context.sessionContext.shutdown()")
     return shot
 
 
 def packed(picture: bytes) -> bytes:
-    """The same picture with fewer colours: half as large, and nobody sees it."""
+    """The same picture in its 256 commonest colours: a third as large, and nobody sees it."""
+    pixels = np.asarray(Image.open(io.BytesIO(picture)).convert("RGB"))
+    colours, at, n = np.unique(pixels.reshape(-1, 3), axis=0, return_inverse=True, return_counts=True)
+    kept = colours[np.argsort(-n)[:256]]
+    distance = ((colours[:, None].astype(int) - kept[None].astype(int)) ** 2).sum(axis=2)
+    image = Image.fromarray(distance.argmin(axis=1)[at].reshape(pixels.shape[:2]).astype(np.uint8))
+    image.putpalette(kept.tobytes())
     out = io.BytesIO()
-    image = Image.open(io.BytesIO(picture)).convert("RGB")
-    image.quantize(COLOURS, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(out, "PNG", optimize=True)
+    image.save(out, "PNG", optimize=True)
     return out.getvalue()
 
 

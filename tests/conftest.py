@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from lab_page import Lab
-    from playwright.sync_api import Browser, Locator, Page
+    from lab_page import Desk, Lab
+    from playwright.sync_api import Locator, Page
 
 # A shell that starts the suite in the background has it ignore SIGINT, and every child would inherit that: the tests
 # of interrupts would wait for ever. A handler of our own is not inherited: children start with the default.
@@ -55,7 +55,8 @@ def recordings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 EXPECT_MS = 15_000
 """How long a page may take before a test fails: about ten times what it takes on a busy machine."""
-OPEN = pytest.StashKey[tuple[contextlib.ExitStack, Any]]()
+OPEN = pytest.StashKey[contextlib.ExitStack]()
+DESK = pytest.StashKey[Any]()
 
 
 @pytest.fixture(scope="session")
@@ -68,18 +69,20 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 
 
 @pytest.fixture
-def chromium(pytestconfig: pytest.Config) -> Browser:
-    """One Chromium for all tests in a row that want it."""
-    if OPEN not in pytestconfig.stash:
-        from lab_page import CHROMIUM, FLAGS
+def desk(lab: Lab, pytestconfig: pytest.Config) -> Desk:
+    """One Chromium, with one page of JupyterLab, for all tests in a row that want it."""
+    stash = pytestconfig.stash
+    if OPEN not in stash:
+        from lab_page import CHROMIUM, FLAGS, Desk
         from playwright.sync_api import expect, sync_playwright
 
         expect.set_options(timeout=EXPECT_MS)
-        stack = contextlib.ExitStack()
-        browser = stack.enter_context(sync_playwright()).chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        stack.callback(browser.close)
-        pytestconfig.stash[OPEN] = stack, browser
-    return pytestconfig.stash[OPEN][1]
+        with contextlib.ExitStack() as stack:
+            browser = stack.enter_context(sync_playwright()).chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+            stack.callback(browser.close)
+            stash[DESK] = Desk(lab, browser)
+            stash[OPEN] = stack.pop_all()
+    return stash[DESK]
 
 
 @pytest.hookimpl(wrapper=True)
@@ -88,33 +91,17 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
     try:
         return (yield)
     finally:
-        if "chromium" not in getattr(nextitem, "fixturenames", ()) and OPEN in item.config.stash:
-            item.config.stash[OPEN][0].close()
+        if "desk" not in getattr(nextitem, "fixturenames", ()) and OPEN in item.config.stash:
+            item.config.stash[OPEN].close()
             del item.config.stash[OPEN]
 
 
 @pytest.fixture
-def notebook(lab: Lab, chromium: Browser, request: pytest.FixtureRequest) -> Iterator[Callable[..., Page]]:
-    """Opens a notebook with these cells in a page of its own, with a kernel that is ready."""
-    import nbformat
-    from lab_page import kernel_ready
-
-    page = chromium.new_page(
-        viewport={"width": 1400, "height": 800}, permissions=["clipboard-read", "clipboard-write"]
-    )
-
-    def open_with(*cells: str) -> Page:
-        path = f"{re.sub(r'[^a-z0-9]+', '_', request.node.name.lower())}.ipynb"
-        book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
-        book.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
-        nbformat.write(book, lab.root / path)
-        page.goto(f"{lab.url}/lab/tree/{path}?reset")
-        kernel_ready(page)
-        return page
-
-    yield open_with
-    page.evaluate("() => window.jupyterapp.shell.currentWidget.context.sessionContext.shutdown()")
-    page.close()
+def notebook(desk: Desk, request: pytest.FixtureRequest) -> Iterator[Callable[..., Page]]:
+    """Opens a notebook with these cells and a kernel of its own that is ready."""
+    name = re.sub(r"[^a-z0-9]+", "_", request.node.name.lower())
+    yield lambda *cells: desk.open(name, cells)
+    desk.clear()
 
 
 @pytest.fixture

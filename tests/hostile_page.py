@@ -1,21 +1,23 @@
 """Runs in which every text is hostile, on every screen there is. A kernel under a real page imports it.
 
-Knows views, replays and Typebot's wire. Must not know: browsers, what the texts are.
+Knows views, conversations, replays and Typebot's wire. Must not know: browsers, what the texts are.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import math
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from IPython.display import display
 
-import streamnb
+from streamnb import replay, stream
 from streamnb.background import Background
 from streamnb.display.chat import ChatBoard
 from streamnb.display.inert import well_formed
@@ -24,14 +26,15 @@ from streamnb.display.race_page import PanelRace
 from streamnb.display.view import EventRow, Final, Header, Phase, Raw, Sent, Style, View
 from streamnb.events import Arrival, Choice, Chunk, Event, Outcome, Prompt
 from streamnb.replaying import Replay
+from streamnb.results import Run
 
 S = 1_000_000_000
-STYLE = Style()
+HANG_S = 60
 
 
-def mark(kind: str, at: int) -> str:
-    """What stands at the end of an answer, so that a page can be asked whether it is there."""
-    return f"{kind}{at:03}end"
+def mark(at: int) -> str:
+    """What stands at the end of a text's answer, so that a page can be asked whether it is there."""
+    return f"end{at:03}of{at:03}"
 
 
 def pieces(text: str) -> list[str]:
@@ -39,13 +42,13 @@ def pieces(text: str) -> list[str]:
     return [text[:3], text[3:-2], text[-2:]] if len(text) > 5 else [text]
 
 
-def events(text: str, end: str) -> Iterator[tuple[Event, ...]]:
-    """One hostile text as everything that a stream can say, a tuple for each read."""
+def reads(text: str, end: str) -> Iterator[tuple[Event, ...]]:
+    """One hostile text as everything that a stream can say; the same number of reads for every text."""
+    sources = [text, f"https://example.com/?q={text}", f"https://{text}/", f"https://{text}@example.com"]
+    cites = (Event("citation", name=text, data={"title": text, "url": url, "source_type": text}) for url in sources)
     yield Event("reasoning", text), Event("action", name=text)
-    for piece in pieces(text):
-        yield (Event("delta", piece),)
-    for url in (text, f"https://example.com/?q={text}", f"https://{text}@example.com"):
-        yield (Event("citation", name=text, data={"title": text, "url": url, "source_type": text}),)
+    yield from ((Event("delta", piece),) for piece in [*pieces(text), "", ""][:3])
+    yield tuple(cites)
     yield Event("message", text), Event("tool_call", text, name=text, id="1"), Event("tool_call", text, name=text)
     yield Event("tool_result", text, name=text, id="1"), Event("item", text, choices=(Choice(text, Prompt(text)),))
     yield Event("error", text), Event("error", name=text), Event("delta", f"\n\n{end}")
@@ -76,128 +79,129 @@ class Texts:
         return [Phase(self._text, 0.1, self._text)]
 
 
-def feed(view: View, text: str, end: str, paint=None) -> None:
-    """Open a view and let everything arrive, painted after each read by a clock of its own."""
-    view.open(Header(text, text, text, text, text, text), lambda: None, Texts(text))
-    view.phase(text, S)
-    view.phase("waiting", S)
-    for seq, read in enumerate(events(text, end)):
-        t_ns = S + seq * S // 2
-        view.arrive(Arrival(Chunk(seq, 0, t_ns, 1, 1, b"x"), read))
-        (paint or view.paint)(t_ns)
-
-
-def final(text: str, end: str) -> Final:
-    """What is known at the end. Texts of an end that the stream did not bring are hostile as well."""
+def final(text: str) -> Final:
+    """What is known at the end; it may say more than the stream did."""
     sources = [{"title": text, "url": f"https://example.com/#{text}", "source_type": text}]
-    return Final(f"{text}\n\n{end}", text, Outcome.ERROR_IN_STREAM, text, {}, sources, (text,), text)
+    return Final(text, text, Outcome.ERROR_IN_STREAM, text, {}, sources, (text,), text)
 
 
 class Stage:
-    """Everything that is shown, by the hands of a test.
+    """Everything that is shown, in the hands of a test. A board holds a few texts: its page looks at all for each.
 
     Args:
         path: a JSON list of texts.
     """
 
-    def __init__(self, path: str = "texts.json") -> None:
+    def __init__(self, path: str) -> None:
         self._texts: list[str] = json.loads(Path(path).read_text(encoding="utf-8"))
-        self._panels: list[tuple[PanelView, Final]] = []
-        self._replays: list[Background] = []
+        self._runs: list[Run] = []
+        self._ends: list[Callable[[], object]] = []
 
-    def panels(self, first: int, n: int) -> None:
-        """Live panels that stay as they are."""
-        for at, text in list(enumerate(self._texts))[first : first + n]:
-            view = PanelView(STYLE)
-            feed(view, text, mark("panel", at))
-            self._panels.append((view, final(text, mark("panel", at))))
+    def race(self, first: int, n: int) -> None:
+        """A live board with a lane for each text, painted after every read."""
+        texts = self._texts[first : first + n]
+        race = PanelRace([well_formed(text) for text in texts], 1)
+        race.open(lambda: None)
+        places = race.begin(0, "".join(texts))
+        _feed(places, texts, first, race.paint)
+        self._ends += [partial(place.close, final(text)) for place, text in zip(places, texts, strict=True)]
+        self._ends.append(race.close)
 
-    def chat(self) -> None:
-        """One conversation in which every turn says and is said something hostile, live and as its transcript."""
-        board = ChatBoard(STYLE, lambda _content: None)
-        board.state(_form(self._texts))
-        display(board.show(), raw=True)
-        for at, text in enumerate(self._texts):
-            view = board.view(text)
-            feed(view, text, mark("turn", at), lambda t_ns, at=at: board.paint(t_ns + at * 20 * S))
+    def chat(self, first: int, n: int) -> None:
+        """A conversation in which the user, too, says nothing else; its transcript takes its place."""
+        texts = self._texts[first : first + n]
+        board = ChatBoard(Style(), lambda _content: None)
+        board.state(_form([well_formed(text) for text in texts]))
+        handle = display(board.show(), raw=True, display_id=True)
+        views = [board.view(text) for text in texts]
+        _feed(views, texts, first, board.paint)
+        for view, text in zip(views, texts, strict=True):
             board.wants(view.lane, "text", text)
-            view.close(final(text, mark("turn", at)))
-        display(board.bundle("as text"), raw=True)
-
-    def race(self) -> None:
-        """One race of all texts, which goes on, and one that has ended."""
-        for ends in (False, True):
-            race = PanelRace(self._texts, 1, STYLE)
-            race.open(lambda: None)
-            for at, view in enumerate(race.begin(0, "\n".join(self._texts))):
-                feed(view, self._texts[at], mark("racer", at), lambda t_ns, at=at: race.paint(t_ns + at * 20 * S))
-                if ends:
-                    view.close(final(self._texts[at], mark("racer", at)))
-            if ends:
-                race.close()
+            self._ends.append(partial(view.close, final(text)))
+        self._ends.append(lambda: handle.update(board.bundle("as text"), raw=True))
 
     def record(self) -> None:
-        """Real runs against a server that says all of it; each file is then given an end that does not come."""
-        with serving(self._texts) as origin:
+        """Real runs against a bot that says all of it."""
+        with serving(self._texts) as origin, ThreadPoolExecutor(8) as pool:
 
-            def run(at: int) -> streamnb.Run:
-                return streamnb.stream("typebot", self._texts[at], base_url=origin, session_id=str(at))
+            def run(at: int) -> Run:
+                return stream("typebot", "Hi", base_url=origin, session_id=str(at))
 
-            with ThreadPoolExecutor(8) as pool:
-                self._runs = list(pool.map(run, range(len(self._texts))))
-        for run in self._runs:
-            *lines, last = run.path.read_text(encoding="utf-8").splitlines()
-            late = json.loads(last)
-            late["t_ns"] += 3600 * S
-            run.path.write_text("\n".join([*lines, json.dumps(late)]) + "\n", encoding="utf-8")
+            self._runs = list(pool.map(run, range(len(self._texts))))
 
     def replays(self, first: int, n: int) -> None:
-        """Replays that have played everything and wait for the end."""
+        """The recordings at once, as static outputs."""
         for run in self._runs[first : first + n]:
-            self._replays.append(Background(Replay(run.path, display="panel")))
+            replay(run.path, speed=math.inf, display="static")
+
+    def live_replays(self, first: int, n: int) -> None:
+        """The recordings in panels, which have shown everything and wait for the end."""
+        for run in self._runs[first : first + n]:
+            _delay_end(run.path)
+            background = Background(Replay(run.path, display="panel"))
+            self._ends += [background.stop, partial(background.wait, HANG_S)]
+
+    def panels(self, first: int, n: int) -> None:
+        """Live panels with an answer alone, which comes in a few pieces."""
+        for at, text in list(enumerate(self._texts))[first : first + n]:
+            view = PanelView()
+            view.open(Header("demo", None, "demo", "", "r"), lambda: None)
+            for seq, piece in enumerate([*pieces(text), f"\n\n{mark(at)}"]):
+                view.arrive(Arrival(Chunk(seq, 0, S + seq * S, 1, 1, b"x"), (Event("delta", piece),)))
+                view.paint(S + seq * S)
+            self._ends.append(partial(view.close, Final(text, "", Outcome.COMPLETE, None, {}, ())))
 
     def end(self) -> None:
         """Close what is live: static outputs take the places."""
-        for view, last in self._panels:
-            view.close(last)
-        for replay in self._replays:
-            replay.stop()
-        for replay in self._replays:
-            replay.wait(60)
+        for end in self._ends:
+            end()
+        self._ends.clear()
+
+
+def _feed(views: Sequence[View], texts: Sequence[str], first: int, paint: Callable[[int], None]) -> None:
+    for view, text in zip(views, texts, strict=True):
+        view.open(Header(text, text, text, text, text, text), lambda: None, Texts(text))
+        view.phase(text, S)
+        view.phase("waiting", S)
+    streams = [reads(text, mark(at)) for at, text in enumerate(texts, first)]
+    for seq, step in enumerate(zip(*streams, strict=True)):
+        for view, read in zip(views, step, strict=True):
+            view.arrive(Arrival(Chunk(seq, 0, S + seq * S, 1, 1, b"x"), read))
+        paint(S + seq * S)
 
 
 def _form(texts: list[str]) -> dict[str, object]:
-    """A conversation's form and lines, hostile as well."""
-    text = "\n".join(texts)
-    words = {"label": text, "help": text, "placeholder": text}
-    kinds = [("str", []), ("choice", texts), ("str", texts), ("json", [])]
-    fields = [
-        {"name": f"{text}{n}", "kind": kind, "value": text, "choices": list(choices), **words}
-        for n, (kind, choices) in enumerate(kinds)
-    ]
+    """What a page is told about a conversation."""
+    text = "".join(texts)
+    words = {"label": text, "help": text, "placeholder": text, "value": text}
+    kinds = {"str": [], "choice": texts, "url": texts, "json": []}
+    fields = [{"name": f"{text}{kind}", "kind": kind, "choices": list(kinds[kind]), **words} for kind in kinds]
+    lines = dict.fromkeys(("over", "hint", "error", "placeholder", "target"), text)
     targets = [{"name": one, "help": one} for one in texts]
-    lines = {"over": text, "hint": text, "error": text, "placeholder": text}
-    return {"targets": targets, "target": text, "fields": fields, "busy": False, "start": False, **lines}
+    return {"targets": targets, "fields": fields, "busy": False, "start": False, **lines}
 
 
-class Typebot(BaseHTTPRequestHandler):
-    """A bot that says one hostile text in every way the API has; the session's id tells which."""
+def _delay_end(path: Path) -> None:
+    """Let a recording end an hour later."""
+    *lines, last = path.read_text(encoding="utf-8").splitlines()
+    late = json.loads(last)
+    late["t_ns"] += 3600 * S
+    path.write_text("\n".join([*lines, json.dumps(late)]) + "\n", encoding="utf-8")
 
-    texts: list[str]
+
+class Bot(BaseHTTPRequestHandler):
+    """A Typebot that says one text in every way the API has; the id of the session tells which."""
+
+    texts: Sequence[str]
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["Content-Length"]))
         *_, session, call = self.path.split("/")
         at = int(session)
-        text = self.texts[at]
-        if call == "streamMessage":
-            body = "".join(f"{code}:{json.dumps(value)}\n" for code, value in _parts(text, mark("replay", at)))
+        if call == "continueChat":
+            body = json.dumps(_bubbles(self.texts[at]))
         else:
-            item = {"id": text, "content": text}
-            bubble = {"id": text, "type": "text", "content": {"type": "markdown", "markdown": text}}
-            asks = {"type": "choice input", "id": text, "items": [item], "options": {"labels": {"placeholder": text}}}
-            action = {"type": "stream", "expectsDedicatedReply": True}
-            body = json.dumps({"messages": [bubble], "input": asks, "clientSideActions": [{"type": text}, action]})
+            body = "".join(f"{code}:{json.dumps(value)}\n" for code, value in _parts(at, self.texts[at]))
         self.send_response(200)
         self.end_headers()
         self.wfile.write(body.encode())
@@ -206,24 +210,30 @@ class Typebot(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
-def _parts(text: str, end: str) -> Iterator[tuple[str, object]]:
+def _bubbles(text: str) -> dict[str, object]:
+    bubble = {"id": text, "type": "text", "content": {"type": "markdown", "markdown": text}}
+    items = [{"id": text, "content": text}]
+    asks = {"type": "choice input", "id": text, "items": items, "options": {"labels": {"placeholder": text}}}
+    actions = [{"type": text}, {"type": "stream", "expectsDedicatedReply": True}]
+    return {"messages": [bubble], "input": asks, "clientSideActions": actions}
+
+
+def _parts(at: int, text: str) -> Iterator[tuple[str, object]]:
     tool = {"toolCallId": "1", "toolName": text}
-    yield "f", {"messageId": text}
-    yield "g", text
+    source = {"id": text, "title": text, "sourceType": text}
+    yield from (("f", {"messageId": text}), ("g", text), ("z", text), ("2", [text]))
     yield from (("0", piece) for piece in pieces(text))
-    yield "h", {"id": text, "title": text, "url": f"https://example.com/?q={text}", "sourceType": text}
-    yield "h", {"id": text, "title": text, "url": text, "sourceType": text}
-    yield from (("b", tool), ("c", {"argsTextDelta": text, **tool}), ("9", {"args": {text: text}, **tool}))
-    yield from (("a", {"result": text, **tool}), ("z", text), ("2", [text]), ("0", f"\n\n{end}"))
-    yield "3", json.dumps({"context": text, "description": text})
-    yield "e", {"finishReason": text}
-    yield "d", {"finishReason": "stop"}
+    yield from (("h", source | {"url": url}) for url in (text, f"https://example.com/?q={text}"))
+    yield from (("b", tool), ("c", tool | {"argsTextDelta": text}), ("9", tool | {"args": {text: text}}))
+    yield from (("a", tool | {"result": text}), ("0", f"\n\n{mark(at)}"))
+    yield from (("3", json.dumps({"context": text, "description": text})), ("d", {"finishReason": "stop"}))
 
 
 @contextlib.contextmanager
 def serving(texts: list[str]) -> Iterator[str]:
     """The bot on loopback; gives its origin."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("OfTexts", (Typebot,), {"texts": texts}))
+    bot = type("Bot", (Bot,), {"texts": texts})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), bot)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         yield f"http://127.0.0.1:{server.server_port}"

@@ -9,9 +9,10 @@ import socket
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import nbformat
 import pytest
 
 import streamnb.display
@@ -75,11 +76,71 @@ def running_lab(root: Path) -> Iterator[Lab]:
             server.wait(20)
 
 
+class Desk:
+    """A browser with one page of JupyterLab: notebooks are opened in it one after the other, which saves its start."""
+
+    def __init__(self, lab, browser):
+        self._lab, self._browser = lab, browser
+        self._page = None
+
+    def open(self, name: str, cells: Sequence[str]):
+        """The page, with a notebook of these cells in front and its kernel ready."""
+        path = self._lab.root / f"{name}.ipynb"
+        book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+        book.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+        nbformat.write(book, path)
+        page = self._page = self._page or self._start()
+        page.set_viewport_size({"width": 1400, "height": 800})
+        command(page, "docmanager:open", path=path.name)
+        kernel_ready(page)
+        return page
+
+    def clear(self) -> None:
+        """Close every notebook and end its kernel; where that does not work, the page."""
+        from playwright.sync_api import Error
+
+        page, self._page = self._page, None
+        if page is None:
+            return
+        with contextlib.suppress(Error):
+            page.evaluate(CLOSE)
+            if page.locator(".jp-Dialog").count() == 0:
+                self._page = page
+                return
+        page.close()
+
+    def _start(self):
+        page = self._browser.new_page(permissions=["clipboard-read", "clipboard-write"])
+        page.goto(f"{self._lab.url}/lab?reset")
+        page.wait_for_function("() => window.jupyterapp?.restored")
+        page.evaluate("async () => { await window.jupyterapp.restored; }")
+        return page
+
+
+CLOSE = """async () => {
+  const { shell, commands } = window.jupyterapp;
+  for (const tab of [...shell.widgets("main")].filter((one) => one.context)) {
+    await tab.context.sessionContext.shutdown();
+    tab.context.model.dirty = false;
+    tab.dispose();
+  }
+  if (!document.body.dataset.jpThemeName.endsWith("Light"))
+    await commands.execute("apputils:change-theme", { theme: "JupyterLab Light" });
+}"""
+
+
 def kernel_ready(page):
     session = "window.jupyterapp?.shell?.currentWidget?.context?.sessionContext"
     page.wait_for_function(f"() => ['idle', 'busy'].includes({session}?.session?.kernel?.status)")
     page.wait_for_selector(".jp-Notebook .jp-Cell")
     page.evaluate("() => { window.jupyterapp.shell.collapseLeft(); window.jupyterapp.shell.collapseRight(); }")
+
+
+def reload(page):
+    """Close the page and open it again, as a reader does in mid-stream."""
+    command(page, "docmanager:save")
+    page.reload()
+    kernel_ready(page)
 
 
 def command(page, name: str, **args):
@@ -92,12 +153,111 @@ def run_cells(page):
     page.wait_for_selector(".snb-panel")
 
 
+def run_cell(page, *indices: int):
+    """Run these cells one after the other, and do not wait for them."""
+    page.evaluate(
+        """(indices) => {
+          const { content } = window.jupyterapp.shell.currentWidget;
+          for (const index of indices) {
+            content.activeCellIndex = index;
+            content.deselectAll();
+            window.jupyterapp.commands.execute("notebook:run-cell");
+          }
+        }""",
+        indices,
+    )
+
+
 def cell(page, index: int):
     return page.locator(".jp-Notebook .jp-Cell").nth(index)
 
 
 def seconds(page) -> float:
     return float(page.locator(".snb-time .snb-value").inner_text().split()[0])
+
+
+def looks(page) -> Iterator[tuple[str, int]]:
+    """The page in every theme, narrow and wide: the theme's name and the width, px."""
+    for theme in THEMES:
+        command(page, "apputils:change-theme", theme=theme)
+        for width in (400, 1400):
+            page.set_viewport_size({"width": width, "height": 900})
+            page.wait_for_function("() => !document.querySelector('#jupyterlab-splash')")
+            yield theme.removeprefix("JupyterLab ").replace(" ", "-").lower(), width
+
+
+def spilled(panel) -> list[str]:
+    """What reaches over the panel's edge or is cut off by it."""
+    return panel.evaluate(SPILLED)
+
+
+def faults(panel) -> list[str]:
+    """What somebody who hears the panel would miss: names, references, roles that stand alone."""
+    return panel.evaluate(FAULTS)
+
+
+def tab_stops(page, panel) -> list[str]:
+    """What the Tab key reaches in a panel, in this order; every one of them must show that it has the focus."""
+    panel.evaluate("(box) => { box.tabIndex = -1; box.focus(); }")
+    stops = []
+    while True:
+        page.keyboard.press("Tab")
+        name, width = panel.evaluate(FOCUSED)
+        if name is None:
+            return stops
+        assert width >= 2, f"no outline around {name}"
+        stops.append(name)
+
+
+SPILLED = """(panel) => {
+  const box = panel.getBoundingClientRect();
+  const inside = (el) => {  // of something in the panel that scrolls, or ends a long text with dots
+    for (let at = el; at !== panel; at = at.parentElement) {
+      const { overflowX, textOverflow } = getComputedStyle(at);
+      if (at !== el && (/auto|scroll/.test(overflowX) || textOverflow === "ellipsis")) return true;
+      if (at.matches(".snb-spoken, svg *")) return true;
+    }
+    return false;
+  };
+  return [...panel.querySelectorAll("*")].filter((el) => {
+    if (!el.checkVisibility() || inside(el)) return false;
+    const { left, right } = el.getBoundingClientRect();
+    const cut = el.matches("button, .snb-value, .snb-chip, .snb-letter") && el.scrollWidth > el.clientWidth + 1;
+    return left < box.left - 1 || right > box.right + 1 || (cut && el.clientWidth);
+  }).map((el) => `${el.className.baseVal ?? el.className}: ${el.textContent.slice(0, 40)}`);
+}"""
+FAULTS = """(panel) => {
+  const bad = [];
+  const named = (el) => [
+    el.ariaLabel,
+    ...(el.getAttribute("aria-labelledby") || "").split(" ").map((id) => id && document.getElementById(id)?.textContent),
+    ...[...(el.labels || [])].map((label) => label.textContent),
+    el.matches("input, select, textarea, [role=group], [role=grid], [role=slider]") ? "" : el.textContent,
+  ].some((text) => text?.trim());
+  const needed = { tab: "tablist", row: "grid", gridcell: "row", columnheader: "row" };
+  const ids = [...document.querySelectorAll("[id^=snb]")].map(({ id }) => id);
+  if (new Set(ids).size < ids.length) bad.push("an id twice");
+  for (const el of panel.querySelectorAll("*")) {
+    const say = (why) => bad.push(`${why}: ${el.outerHTML.slice(0, 160)}`);
+    const acts = el.matches("button, a, input, select, textarea, summary, [tabindex='0']");
+    if ((acts || /^(group|grid|slider|region|tabpanel)$/.test(el.role)) && !named(el)) say("no name");
+    if (acts && el.closest("[aria-hidden=true]")) say("hidden from who hears, but reached by the keyboard");
+    if (acts && el.parentElement.closest("button, a, summary")) say("one control in another");
+    if (needed[el.role] && !el.parentElement.closest(`[role=${needed[el.role]}]`)) say("role alone");
+    if (el.role === "tablist" && el.querySelectorAll("[aria-selected=true][tabindex='0']").length !== 1) say("tabs");
+    if (el.role === "slider" && !el.hasAttribute("aria-valuenow")) say("no value");
+    for (const name of ["aria-labelledby", "aria-controls", "aria-activedescendant"])
+      if (el.hasAttribute(name) && !document.getElementById(el.getAttribute(name))) say(name);
+  }
+  return bad;
+}"""
+FOCUSED = """(panel) => {
+  const el = document.activeElement;
+  if (!panel.contains(el)) return [null, 0];
+  const { outlineStyle, outlineWidth } = getComputedStyle(el);
+  const name = el.ariaLabel || el.labels?.[0]?.textContent || el.textContent;
+  return [name.trim().slice(0, 40), outlineStyle === "none" ? 0 : parseFloat(outlineWidth)];
+}"""
 
 
 def outputs(page, index: int) -> list[dict]:

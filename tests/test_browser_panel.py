@@ -5,31 +5,14 @@ import re
 import signal
 
 import ipykernel
-import nbformat
 import pytest
-from lab_page import (
-    CHROMIUM,
-    FLAGS,
-    HAS_LAB,
-    cell,
-    command,
-    contrast,
-    kernel_ready,
-    outputs,
-    run_cells,
-    running_lab,
-    seconds,
-)
+from lab_page import NEEDS_BROWSER, cell, contrast, looks, outputs, reload, run_cell, run_cells, seconds, spilled
 from synthetic_stream import PROSE
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="the extra `test` brings playwright")
 expect = sync_api.expect
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: apt-get install chromium"),
-    pytest.mark.skipif(not HAS_LAB, reason="no JupyterLab: pip install streamnb[test]"),
-]
+pytestmark = NEEDS_BROWSER
 
 IPYKERNEL = ipykernel.version_info[:2]
 HEARS_CLICKS = pytest.mark.skipif(IPYKERNEL < (7, 1), reason="ipykernel < 7.1 hears no click while a cell runs")
@@ -46,40 +29,8 @@ DROP = (
 WITHOUT_HOOK = "from streamnb.display import widget\nwidget.can_hear = lambda: False\n"
 
 
-@pytest.fixture(scope="module")
-def lab(tmp_path_factory):
-    with running_lab(tmp_path_factory.mktemp("lab")) as lab:
-        yield lab
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync_api.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield chromium
-        chromium.close()
-
-
-@pytest.fixture
-def notebook(lab, browser, request):
-    page = browser.new_page(viewport={"width": 1400, "height": 800})
-
-    def open_with(*cells: str):
-        path = f"{request.node.name}.ipynb"
-        book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
-        book.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
-        nbformat.write(book, lab.root / path)
-        page.goto(f"{lab.url}/lab/tree/{path}?reset")
-        kernel_ready(page)
-        return page
-
-    yield open_with
-    page.evaluate("() => window.jupyterapp.shell.currentWidget.context.sessionContext.shutdown()")
-    page.close()
-
-
 def test_tokens_arrive_though_messages_get_lost_the_clock_ticks_in_silence_and_the_bundle_stays(notebook):
-    steps = "[*words(5, 0.05, 'reasoning'), *words(20, 0.05), Step(3, (Event('delta', 'last words'),))]"
+    steps = "[*words(20, 0.05, 'reasoning'), *words(20, 0.05), Step(3, (Event('delta', 'last words'),))]"
     page = notebook(DROP + IMPORTS + f"_ = run({steps})")
     errors = []
     page.on("pageerror", lambda error: errors.append(str(error)))
@@ -139,26 +90,39 @@ def test_without_the_hook_the_page_interrupts_the_kernel_itself(notebook):
     assert outputs(page, 1) == []
 
 
-def reload(page):
-    command(page, "docmanager:save")
-    page.reload()
-    kernel_ready(page)
-
-
-def test_a_page_reloaded_in_mid_stream_shows_the_text_so_far_and_goes_on(notebook):
-    steps = "[Step(0.1, (Event('delta', 'before the reload '),)), *words(120, 0.05)]"
-    page = notebook(IMPORTS + f"task = asyncio.create_task(run_in_background({steps}))")
-    run_cells(page)
-    expect(page.locator(".snb-answer")).to_contain_text("before the reload Rivers")
+def test_a_run_in_the_background_goes_on_while_other_cells_run_and_the_page_is_opened_anew(notebook):
+    page = notebook(
+        "%load_ext streamnb",
+        *(f"%%chatstream demo -o {name} --background --no-record --pace tokens=9000\nWhy?" for name in ("one", "two")),
+        "'other', 'cell'",
+        "one.wait().outcome.value",
+        "two.wait().outcome.value, len(two.run.text)",
+    )
+    run_cell(page, 0, 1, 2, 3)
+    first, second = (cell(page, index).locator(".snb-panel") for index in (1, 2))
+    for index, panel in enumerate((first, second), 1):
+        expect(cell(page, index).locator(".jp-InputPrompt")).to_have_text(f"[{index + 1}]:")
+        expect(panel.locator(".snb-word")).to_have_text("answering")
+    expect(cell(page, 3).locator(".jp-OutputArea-output")).to_have_text("('other', 'cell')")
+    first.locator(".snb-stop").click()
+    expect(cell(page, 1).locator("h4")).to_contain_text("stopped")
+    run_cell(page, 4)
+    expect(cell(page, 4).locator(".jp-OutputArea-output")).to_have_text("'stopped'")
+    so_far = second.locator(".snb-answer h2, .snb-answer h3").first.inner_text()
+    n_so_far = len(second.locator(".snb-answer").text_content())
     reload(page)
-    answer = page.locator(".snb-answer")
-    expect(answer).to_contain_text("before the reload Rivers", timeout=15_000)
+    expect(second.locator(".snb-answer")).to_contain_text(so_far)
+    page.wait_for_function("(n) => document.querySelector('.snb-answer').textContent.length > n + 20", arg=n_so_far)
+    expect(second.locator(".snb-word")).to_have_text("answering")
     assert seconds(page) > 1
-    assert page.locator(".snb-word").inner_text() == "answering"
-    page.wait_for_function("(n) => document.querySelector('.snb-answer').textContent.length > n + 20", arg=20)
-    expect(page.locator(".snb-word")).to_have_text("complete", timeout=20_000)
-    assert len(answer.text_content().split()) == 123
-    expect(page.locator(".snb-stop")).to_be_hidden()
+    second.locator(".snb-stop").click()
+    expect(second.locator(".snb-word")).to_have_text("stopped")
+    expect(second.locator(".snb-stop")).to_be_hidden()
+    run_cell(page, 5)
+    expect(cell(page, 5).locator(".jp-OutputArea-output")).to_contain_text("stopped")
+    n_chars = int(re.search(r"\d+", cell(page, 5).locator(".jp-OutputArea-output").inner_text())[0])
+    second.get_by_role("tab", name="Timing").click()
+    expect(second.locator(".snb-number", has_text="characters").locator("dd")).to_have_text(f"{n_chars:,}")
 
 
 def test_a_page_reloaded_while_the_cell_runs_has_the_whole_text_when_it_ends(notebook):
@@ -190,7 +154,7 @@ def test_model_text_is_text_wherever_it_is_shown(notebook):
     assert page.locator(f".jp-OutputArea-output {acting}").count() == 0
 
 
-def test_it_fits_narrow_and_wide_light_and_dark(notebook, tmp_path):
+def test_it_fits_narrow_and_wide_light_and_dark(notebook, shot):
     page = notebook(
         IMPORTS
         + "header = Header('openai_chat', 'a-model-with-a-long-name-2026', 'demo', 'api.example.com', 'r', 'a note')\n"
@@ -199,20 +163,12 @@ def test_it_fits_narrow_and_wide_light_and_dark(notebook, tmp_path):
     run_cells(page)
     expect(page.locator(".snb-answer")).to_contain_text("Rivers meander")
     panel = page.locator(".snb-panel")
-    for theme in ("JupyterLab Light", "JupyterLab Dark", "JupyterLab Dark High Contrast"):
-        command(page, "apputils:change-theme", theme=theme)
-        for width in (400, 1400):
-            page.set_viewport_size({"width": width, "height": 800})
-            page.wait_for_function("() => !document.querySelector('#jupyterlab-splash')")
-            panel.screenshot(path=tmp_path / f"panel-{theme.rsplit(' ', maxsplit=1)[-1]}-{width}.png")
-            assert panel.evaluate("(box) => box.scrollWidth <= box.clientWidth")
-            inside = panel.evaluate(
-                "(box) => { const stop = box.querySelector('.snb-stop').getBoundingClientRect();"
-                " return stop.width > 40 && stop.right <= box.getBoundingClientRect().right; }"
-            )
-            assert inside
-            assert contrast(page, ".snb-answer") > 7
-            assert contrast(page, ".snb-host") > 4
+    for theme, width in looks(page):
+        shot(panel, f"panel-{theme}-{width}")
+        assert spilled(panel) == []
+        assert panel.locator(".snb-stop").bounding_box()["width"] > 40
+        assert contrast(page, ".snb-answer") > 7
+        assert contrast(page, ".snb-host") > 4
     page.locator(".snb-stop").click()
     expect(page.locator("h4")).to_contain_text(re.compile("stopped|interrupted"))
 

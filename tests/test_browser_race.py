@@ -1,40 +1,93 @@
 from __future__ import annotations
+
+import json
+import re
+
 import pytest
-from lab_page import *
-from lab_page import NEEDS_BROWSER
+from lab_page import NEEDS_BROWSER, cell, contrast, faults, looks, outputs, run_cells, spilled, tab_stops
+
 sync_api = pytest.importorskip("playwright.sync_api", reason="the extra `test` brings playwright")
 expect = sync_api.expect
+
 pytestmark = NEEDS_BROWSER
-def test_explore(notebook, shot):
-    import time
-    t=time.time()
-    page = notebook("%load_ext streamnb", "%%chatstream demo:a demo:b oliver --sim --repeat 2 -o raced --pace gap=0.03 --pace tokens=60\nWhy?",
-    "%%chatstream demo:a demo:b oliver --sim -o raced --pace gap=0.03 --pace tokens=1000\nWhy?",
-       )
-    print("open", time.time()-t)
+
+LANES = "%%chatstream demo:a demo:b oliver --sim -o raced --no-record"
+TOGETHER = """(cell) => {
+  const columns = [...cell.querySelectorAll(".snb-column")];
+  const streams = (one) => one.querySelector(".snb-doc").textContent && one.querySelector("[data-phase=answering]");
+  return columns.length === 3 && columns.every(streams);
+}"""
+
+
+def together(panel):
+    """Wait until text stands in all three columns while none of them has ended."""
+    expect(panel.locator(".snb-column")).to_have_count(3)
+    panel.page.wait_for_function(TOGETHER, arg=panel.element_handle())
+
+
+def test_columns_fill_in_parallel_somebody_leads_and_a_bundle_with_table_and_pictures_stays(notebook, shot):
+    page = notebook(
+        "%load_ext streamnb",
+        f"{LANES} --repeat 2 --pace tokens=45 --pace gap=0.03\nWhy?",
+        "list(raced.table['outcome']), len(raced.compare())",
+    )
     run_cells(page)
-    print("panel", time.time()-t)
-    page.set_viewport_size({"width":1400,"height":1000})
-    p = cell(page,1).locator(".snb-panel")
-    expect(p.locator(".snb-answer").nth(2)).to_contain_text("e")
-    shot(p, "r1")
-    expect(p.locator(".snb-round")).to_have_text("Round 2 of 2")
-    print("round2", time.time()-t)
-    expect(p.locator(".snb-answer").nth(2)).to_contain_text("e")
-    shot(p, "r2")
-    p = cell(page,2).locator(".snb-panel")
-    expect(p.locator(".snb-answer").nth(2)).to_contain_text("e", timeout=20000)
-    print("second", time.time()-t)
-    p.locator(".snb-column .snb-stop").nth(1).click()
-    expect(p.locator(".snb-word").nth(1)).to_contain_text("stopped")
-    for theme in THEMES:
-        command(page, "apputils:change-theme", theme=theme)
-        for width in (400, 1400):
-            page.set_viewport_size({"width": width, "height": 1600})
-            page.wait_for_function("() => !document.querySelector('#jupyterlab-splash')")
-            shot(p, f"r-{theme.split()[-1]}-{width}")
-    p.locator(".snb-racebar .snb-stop").click()
-    expect(cell(page,2).locator(".snb-panel")).to_have_count(0)
-    for width in (400, 1400):
-        page.set_viewport_size({"width": width, "height": 1600})
-        shot(cell(page,1).locator(".jp-OutputArea"), f"r-end-{width}")
+    race = cell(page, 1).locator(".snb-panel")
+    expect(race.locator(".snb-round")).to_have_text("Round 1 of 2")
+    together(race)
+    expect(race.locator(".snb-leader .snb-who .snb-names").first).to_have_text(re.compile("demo:a|demo:b|oliver"))
+    expect(race.locator(".snb-strip .snb-lettertext")).to_have_text(["A", "B", "C"])
+    marks = race.locator(".snb-lanerow .snb-istext")
+    for lane in range(3):
+        expect(marks.nth(lane)).to_have_attribute("d", re.compile("M.*M.*M"))
+    expect(race.locator(".snb-round")).to_have_text("Round 2 of 2")
+    together(race)
+    expect(cell(page, 1).locator("h4").first).to_contain_text("race · 3 targets · 2 rounds")
+    expect(race).to_have_count(0)
+    bundle = cell(page, 1).locator(".jp-OutputArea-output")
+    expect(bundle.locator("table").first).to_contain_text("2 of 2 ok")
+    pictures = bundle.locator("img[src^='data:image/svg+xml']").evaluate_all("(all) => all.map((one) => one.naturalWidth)")
+    assert len(pictures) >= 4
+    assert all(pictures), "every picture can be drawn"
+    shot(bundle, "race-bundle")
+    (output,) = outputs(page, 1)
+    assert set(output["data"]) == {"text/html", "text/plain"}
+    assert "widget" not in json.dumps(output)
+    expect(cell(page, 2).locator(".jp-OutputArea-output")).to_contain_text("'complete', 'complete'], 3)")
+
+
+def test_one_lane_stops_alone_and_all_of_them_together_in_any_look_and_with_keys_only(notebook, shot):
+    page = notebook(
+        "%load_ext streamnb",
+        f"{LANES} --pace tokens=20000 --pace gap=0.03\nWhy?",
+        "list(raced.table['outcome'])",
+    )
+    run_cells(page)
+    race = page.locator(".snb-panel")
+    together(race)
+    column = race.locator(".snb-column")
+    words = race.locator(".snb-word")
+    column.nth(1).locator(".snb-stop").click()
+    expect(words.nth(1)).to_have_text("stopped")
+    expect(column.nth(1).locator(".snb-stop")).to_be_hidden()
+    n_chars = [len(column.nth(lane).locator(".snb-doc").text_content()) for lane in range(3)]
+    page.wait_for_function(
+        "(before) => [0, 2].every((i) => document.querySelectorAll('.snb-doc')[i].textContent.length > before[i] + 20)",
+        arg=n_chars,
+    )
+    assert words.all_inner_texts() == ["answering", "stopped", "answering"]
+    assert len(column.nth(1).locator(".snb-doc").text_content()) == n_chars[1]
+    for theme, width in looks(page):
+        shot(race, f"race-{theme}-{width}")
+        assert spilled(race) == []
+        assert contrast(page, ".snb-column .snb-answer") > 7
+        assert contrast(page, ".snb-ahead") > 4
+    assert faults(race) == []
+    stops = tab_stops(page, race)
+    assert stops[:2] == ["Stop all", "reads"]
+    assert stops.count("Stop") == 2
+    page.keyboard.press("Shift+Tab")  # back into the panel
+    page.keyboard.press("Escape")
+    expect(race).to_have_count(0)
+    expect(cell(page, 1).locator("table").first).to_contain_text("stopped")
+    expect(cell(page, 2).locator(".jp-OutputArea-output")).to_have_text("['stopped', 'stopped', 'stopped']")

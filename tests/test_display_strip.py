@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamnb.display import strip
+from streamnb.display.strip import _elements
 from streamnb.display.timeline import ANSWER, COALESCED, NO_TEXT, REASONING, Timeline
 from streamnb.display.view import Phase
 
@@ -313,7 +314,7 @@ def _luminance(colour: str) -> float:
 
 @pytest.mark.parametrize("page", ["#ffffff", "#111111", "#1e1e1e"])
 def test_the_colours_of_the_image_are_seen_on_light_and_on_dark_pages(page):
-    ink = strip._PAPER
+    ink = _elements.PAPER
     for colour, least in [
         (ink.text, 3.5),
         (ink.stall, 3.5),

@@ -33,6 +33,7 @@ _GRACE_MS: Final = {True: 2500, False: 400}
 """How long the page waits for a Stop to be acknowledged before it interrupts the kernel: with the hook it will be."""
 _MOST_ROWS: Final = 500
 _KEPT_IDS: Final = 1000
+_QUESTIONS: Final = frozenset({"resync", "rows", "raw", "request"})
 _HOW: Final = {
     True: "Stop, Esc, or interrupt the kernel (I, I)",
     False: "this kernel hears clicks when the cell has ended: Stop interrupts the kernel (I, I)",
@@ -116,6 +117,7 @@ class Board:
     def end(self, lane: Lane, final: FinalState) -> None:
         """A lane has its final state: what is left of its news, and the account that replaces the live figures."""
         with self._lock:
+            self._answer()
             last = lane.finish(final)
             if not self.live:
                 self._open.discard(self)
@@ -173,9 +175,16 @@ class Board:
 
     # -- from the page ------------------------------------------------------------------------------------------
 
-    def heard(self, content: Any) -> None:
-        """A message from the page, on whatever thread, and twice where ipykernel lets us hear it early."""
-        if not isinstance(content, dict) or not self._first_time(content.get("q")):
+    def heard(self, content: Any, *, early: bool = False) -> None:
+        """A message from the page, on whatever thread, and twice where ipykernel lets us hear it early.
+
+        Args:
+            content: what the page sent.
+            early: heard on the thread that routes the kernel's messages: it must not be kept.
+        """
+        if not isinstance(content, dict) or (early and content.get("k") in _QUESTIONS and not self.live):
+            return  # nobody paints: it is answered when it comes the ordinary way
+        if not self._first_time(content.get("q")):
             return
         match content.get("k"):
             case "resync":
@@ -184,7 +193,7 @@ class Board:
                 self._asked.append(content)
             case _:
                 self._act(content)
-        if not self.live:  # nobody paints: whoever hears it answers
+        if not self.live and not early:
             with self._lock:
                 self._answer()
                 if self._full_wanted:

@@ -91,7 +91,8 @@ def bundle(lane: Lane) -> dict[str, str]:
         _note(lane.header.note),
     )
     body = "\n".join(section for section in sections if section)
-    page = f'<style>{_css()}</style>\n<div class="snb-static tex2jax_ignore mathjax_ignore" style="{_CARD}">\n{body}\n</div>'
+    opened = f'<div class="snb-static tex2jax_ignore mathjax_ignore" style="{_CARD}">'  # no page typesets prices
+    page = f"<style>{_css()}</style>\n{opened}\n{body}\n</div>"
     return {"text/html": page, "text/plain": _plain(final)}
 
 

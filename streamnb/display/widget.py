@@ -9,7 +9,7 @@ import collections
 import contextlib
 import sys
 from collections.abc import Callable
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, Protocol
 
 import anywidget
 
@@ -24,13 +24,20 @@ def can_hear() -> bool:
     return comms is not None and hasattr(comms.Comm, "_reply_subshell_for")
 
 
+class Heard(Protocol):
+    """Takes what a page sends; `early`: on the thread that routes the kernel's messages."""
+
+    def __call__(self, content: Any, *, early: bool = False) -> None:
+        """Take it."""
+
+
 class Panel(anywidget.AnyWidget):
     """The widget: its state always holds the text so far, so a reloaded page finds the stream where it is."""
 
     _esm = page.module()
     _kept: ClassVar[collections.deque[Panel]] = collections.deque()
 
-    def __init__(self, state: Callable[[], dict[str, Any]], heard: Callable[[Any], None]) -> None:
+    def __init__(self, state: Callable[[], dict[str, Any]], heard: Heard) -> None:
         self._board_state = state
         self._heard = heard
         self._n_asked_for = 0
@@ -65,7 +72,7 @@ class Panel(anywidget.AnyWidget):
 
         def listen(data: Any, default: Any) -> Any:
             if isinstance(data, dict) and data.get("method") == "custom":
-                self._heard(data.get("content"))
+                self._heard(data.get("content"), early=True)
             return route(data, default)
 
         self.comm._reply_subshell_for = listen  # noqa: SLF001

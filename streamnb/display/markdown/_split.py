@@ -23,7 +23,7 @@ _HEADING: Final = re.compile(r"#{1,6}(?:[ \t]|$)")
 _RULE: Final = re.compile(r"(?:(?:\*[ \t]*){3,}|(?:-[ \t]*){3,}|(?:_[ \t]*){3,})$")
 _ITEM: Final = re.compile(r"([-+*]|(\d{1,9})[.)])([ \t]+|$)", re.ASCII)
 _UNDERLINE: Final = re.compile(r"(?:=+|-+)[ \t]*$")
-_TABLE_LINE: Final = re.compile(r"[-:| \t]*\|[-:| \t]*$")
+_TABLE_LINE: Final = re.compile(r"[ \t]*[-:|][-:| \t]*$")
 _CODE_INDENT: Final = 4
 _MAYBE_PARAGRAPH: Final = 1
 _MAYBE_LIST: Final = 2
@@ -34,7 +34,7 @@ class _Open:
     """The block that the next line may go on with.
 
     Attributes:
-        kind: text (a paragraph or a table), quote, list, code (by indent), or done: nothing goes on with it.
+        kind: text (a paragraph), table, quote, list, code (by indent), or done: nothing goes on with it.
         marker: what the items of a list begin with.
         width: the indent of what belongs to the last item of a list.
         doubt: a line went on with a list or a quote that, seen closely, may be a paragraph behind it, or even a list.
@@ -44,6 +44,10 @@ class _Open:
     marker: str = ""
     width: int = 0
     doubt: int = 0
+
+    def perhaps_a_list(self) -> None:
+        """No item ends it from now on."""
+        self.kind, self.width, self.doubt = "list", 2, _MAYBE_LIST
 
 
 def split(source: str) -> list[Range]:
@@ -106,22 +110,27 @@ class _Cutter:
         if block.kind == "quote" and body[0] == ">":
             block.doubt = 0
             return True
-        if block.kind != "text" and not block.doubt:
+        if block.kind not in {"text", "table"} and not block.doubt:
             block.doubt = _MAYBE_PARAGRAPH
             return item is None and not _interrupts(body)
-        if _UNDERLINE.match(body):
-            if block.kind == "text" and (body[0] == "=" or "|" not in self._lines[at - 1]):
-                block.kind = "done"  # the underline of a heading
-            else:  # it may belong to a table, or be an item without content
-                block.doubt = _MAYBE_LIST
+        if block.kind == "text" and self._is_table_line(at, body):
+            block.kind = "table"
             return True
-        if item is None or block.doubt == _MAYBE_LIST:
-            return item is not None or not _interrupts(body)
-        if _interrupting(item, body):
-            return False
-        if block.kind == "quote" or "|" in self._lines[at - 1]:  # behind a quote or a table every item begins a list
-            block.doubt = _MAYBE_LIST
+        if _UNDERLINE.match(body):
+            if block.kind == "text":
+                block.kind = "done"  # it was a heading
+            elif body.rstrip(" \t") == "-":
+                block.perhaps_a_list()
+            return True
+        if item is None or _interrupting(item, body):
+            return item is None and not _interrupts(body)
+        if block.kind != "text":  # behind a quote or a table such an item begins a list
+            block.perhaps_a_list()
         return True
+
+    def _is_table_line(self, at: int, body: str) -> bool:
+        """Whether a line under another makes both the head of a table."""
+        return "|" in self._lines[at - 1] and _TABLE_LINE.match(body) is not None
 
     def _line_behind(self, block: _Open, at: int, indent: int, body: str) -> int:
         """The line behind one that goes on with a block; a fence that is perhaps not the list's is taken whole."""
@@ -147,7 +156,9 @@ class _Cutter:
         block = _Open("text")
         if indent >= _CODE_INDENT:
             block.kind = "code"
-        elif body[0].isalpha() or ("|" in body and _TABLE_LINE.match(self._next(at))):
+        elif "|" in body and _TABLE_LINE.match(self._next(at)):
+            block.kind = "table"
+        elif body[0].isalpha():
             pass
         elif whole := self._whole(at, body):
             block.kind, end = "done", whole

@@ -112,14 +112,19 @@ function buildEvents(store, lane) {
   const el = node("div", "events", {}, kinds.el, split);
 
   const rowAt = (/** @type {number} */ i) => pages.get(Math.floor(i / PAGE))?.rows[i % PAGE] || null;
+  /** How long the list is: where it follows its end, as far as its rows are here. */
+  const length = () => {
+    const here = following ? Math.max(...[...pages].map(([page, { rows }]) => page * PAGE + rows.length), 0) : 0;
+    return here ? Math.min(here, total) : total;
+  };
   const inSight = () => {
     const first = Math.floor(list.scrollTop / ROW_PX);
-    return [first, Math.min(total, first + Math.ceil(list.clientHeight / ROW_PX))];
+    return [first, Math.min(length(), first + Math.ceil(list.clientHeight / ROW_PX))];
   };
   const want = () => {
     if (!total || performance.now() - askedAt < ASKED_MS) return;
     const [first, last] = inSight();
-    const near = [first, last - 1, first - PAGE / 2, last + PAGE / 2].map((i) => Math.floor(between(0, i, total - 1) / PAGE));
+    const near = [following ? total : first, first, last - 1, first - PAGE / 2, last + PAGE / 2].map((i) => Math.floor(between(0, i, total - 1) / PAGE));
     const page = near.find((p) => (pages.get(p)?.rows.length || 0) < PAGE && (pages.get(p)?.of || 0) < total);
     if (page === undefined) return;
     const [of, mine] = [total, filter];
@@ -135,13 +140,13 @@ function buildEvents(store, lane) {
   };
   const paint = () => {
     if (!visible) return;
-    sizer.style.height = `${Math.min(total, ROWS_MOST) * ROW_PX}px`;
+    sizer.style.height = `${Math.min(length(), ROWS_MOST) * ROW_PX}px`;
     if (following) list.scrollTop = list.scrollHeight;
     jump.hidden = following || !lane.live;
     list.setAttribute("aria-rowcount", String(total + 1));
     const [first, last] = inSight();
     const from = Math.max(0, first - 8);
-    const to = Math.min(total, last + 8);
+    const to = Math.min(length(), last + 8);
     while (slots.length < to - from) sizer.append(slots[slots.push(buildEventRow(`${uid}-${slots.length}`)) - 1].el);
     slots.forEach((slot, s) => {
       const i = from + ((s - (from % slots.length) + slots.length) % slots.length); // a row keeps its slot while it is in sight
