@@ -34,12 +34,23 @@ import nbformat
 import numpy as np
 from lab_page import CHROMIUM, FLAGS, command, kernel_ready, running_lab
 from PIL import Image
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 THEMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}
-SCALE = 1.5
+VIEWPORT = {"width": 900, "height": 1600}
 MOST_BYTES = 120_000
-SETUP = "%load_ext streamnb\n%config ChatStream.record = False\nimport streamnb"
+SETUP = """%load_ext streamnb
+%config ChatStream.record = False
+import re, time, streamnb
+from streamnb.display.widget import Panel
+
+def send(panel, content, buffers=None, send=Panel.send):
+    send(panel, content, buffers)
+    if HOLD and re.search(HOLD, str(content)):
+        time.sleep(60)
+
+Panel.send = send
+HOLD = """
 HIDDEN = ".jp-cell-toolbar, .jp-InputCollapser, .jp-OutputCollapser { visibility: hidden !important }"
 PORT = 8000
 
@@ -130,13 +141,17 @@ class Picture:
         ready: a condition in JavaScript.
         steps: what is done before, in this order: clicked, or written and sent.
         width_px: of the cell.
-        setup: what runs before it, and is not in the picture.
+        scale: pixels of the picture per pixel of the page.
+        hold: what a message to the page must match to be the last one: a slow machine shows the same as a quick one.
+        setup: what runs before, and is not in the picture.
     """
 
     cell: str
     ready: str
     steps: tuple[str | tuple[str, str], ...] = ()
     width_px: int = 800
+    scale: float = 1.5
+    hold: str = ""
     setup: str = ""
 
 
@@ -152,27 +167,30 @@ def after(seconds: float) -> str:
 
 PICTURES = {
     "panel": Picture(
-        "%%chatstream demo -o answer --scenario reasoning --pace tokens=171 --pace seed=69\nWhy do rivers meander?",
-        says("* width"),
+        "%%chatstream demo -o answer --scenario reasoning --pace tokens=510 --pace seed=26\nWhy do rivers meander?",
+        says("rough"),
+        hold="rough",
         setup="%config ChatStream.height = 452",
     ),
     "timing": Picture(
-        "%%chatstream demo -o answer --scenario stall --pace stall=1.4 --pace tokens=240\nWhy do rivers meander?",
+        "%%chatstream demo -o answer --scenario stall --pace stall=1.4 --pace tokens=400\nWhy do rivers meander?",
         after(5.5),
-        (".snb-tab >> text=Timing",),
+        steps=(".snb-tab >> text=Timing",),
     ),
     "race": Picture(
         "%%chatstream openai_chat:brook openai_chat:delta openai_chat:glacier --base-url URL --repeat 3 -o raced\n"
         "Why do rivers meander?",
-        "[...document.querySelectorAll('.snb-word')].some((word) => word.textContent === 'complete')",
+        "document.querySelector('.snb-leader:last-child .snb-letter')",  # somebody has it all
         width_px=1080,
+        scale=1.25,
     ),
     "chat": Picture(
         "panel = streamnb.ChatPanel(\n"
         '    "voiceflow", sim=True, project="choices", pace={"tokens": 33, "gap": 0.06}\n'
         ")\npanel",
-        "document.querySelectorAll('.snb-answer')[1]?.textContent.includes('bends it')",
-        ((".snb-compose textarea", "Where is my parcel?"), ".snb-choice >> text=Track a parcel"),
+        "document.querySelectorAll('.snb-answer')[1]?.textContent.includes('bed')",
+        hold=r"\\bbed\\b",
+        steps=((".snb-compose textarea", "Where is my parcel?"), ".snb-choice >> text=Track a parcel"),
     ),
 }
 
@@ -192,11 +210,7 @@ def main() -> None:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         for name, (light, theme) in itertools.product(asked.names or PICTURES, THEMES.items()):
             picture = dataclasses.replace(PICTURES[name], cell=PICTURES[name].cell.replace("URL", url))
-            page = browser.new_page(
-                device_scale_factor=SCALE, viewport={"width": 900, "height": 1600}, reduced_motion="reduce"
-            )
-            data = packed(taken(page, lab, picture, theme))
-            page.close()
+            data = taken(browser, lab, picture, theme)
             path = asked.to / f"{name}-{light}.png"
             path.write_bytes(data)
             print(f"{path.name}: {len(data):,} bytes")
@@ -205,9 +219,24 @@ def main() -> None:
         browser.close()
 
 
-def taken(page: Page, lab: Any, picture: Picture, theme: str) -> bytes:
-    """Run the cell, wait, take its part of the page."""
-    cells = [nbformat.v4.new_code_cell(source) for source in (f"{SETUP}\n{picture.setup}", picture.cell)]
+def taken(browser: Browser, lab: Any, picture: Picture, theme: str) -> bytes:
+    """The picture."""
+    page = browser.new_page(device_scale_factor=picture.scale, viewport=VIEWPORT, reduced_motion="reduce")
+    begin(page, lab, picture, theme)
+    page.wait_for_function(f"() => {picture.ready}")
+    page.mouse.move(0, 0)
+    box = page.locator(".jp-Cell").nth(1).bounding_box()
+    shot = page.screenshot(clip={key: round(value) for key, value in box.items()})
+    page.evaluate("async () => await window.jupyterapp.shell.currentWidget.context.sessionContext.shutdown()")
+    page.close()
+    return packed(shot)
+
+
+def begin(page: Page, lab: Any, picture: Picture, theme: str) -> None:
+    """Open a notebook with the cell, run it, do the steps."""
+    cells = [
+        nbformat.v4.new_code_cell(source) for source in (f"{SETUP}{picture.hold!r}\n{picture.setup}", picture.cell)
+    ]
     book = nbformat.v4.new_notebook(cells=cells)
     book.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
     nbformat.write(book, lab.root / "picture.ipynb")
@@ -216,8 +245,8 @@ def taken(page: Page, lab: Any, picture: Picture, theme: str) -> bytes:
     command(page, "apputils:change-theme", theme=theme)
     page.wait_for_function("() => !document.querySelector('#jupyterlab-splash')")
     page.add_style_tag(content=HIDDEN)
-    cell = page.locator(".jp-Cell").nth(1)
-    page.set_viewport_size({"width": 900 + picture.width_px - round(cell.bounding_box()["width"]), "height": 1600})
+    beside = VIEWPORT["width"] - round(page.locator(".jp-Cell").nth(1).bounding_box()["width"])
+    page.set_viewport_size({**VIEWPORT, "width": picture.width_px + beside})
     page.evaluate("() => { window.jupyterapp.commands.execute('notebook:run-all-cells'); }")
     page.wait_for_selector(".snb-panel")
     for step in picture.steps:
@@ -226,21 +255,21 @@ def taken(page: Page, lab: Any, picture: Picture, theme: str) -> bytes:
         else:
             page.locator(step[0]).fill(step[1])
             page.keyboard.press("Enter")
-    page.wait_for_function(f"() => {picture.ready}")
-    page.mouse.move(0, 0)
-    shot = page.screenshot(clip={key: round(value) for key, value in cell.bounding_box().items()})
-    page.evaluate("async () => await window.jupyterapp.shell.currentWidget.context.sessionContext.shutdown()")
-    return shot
 
 
 def packed(picture: bytes) -> bytes:
-    """The same picture in its 256 commonest colours: a third as large, and nobody sees it."""
+    """The same picture in 256 colours, its commonest and its most particular: a third as large, and nobody sees it."""
     pixels = np.asarray(Image.open(io.BytesIO(picture)).convert("RGB"))
-    colours, at, n = np.unique(pixels.reshape(-1, 3), axis=0, return_inverse=True, return_counts=True)
-    kept = colours[np.argsort(-n)[:256]]
-    distance = ((colours[:, None].astype(int) - kept[None].astype(int)) ** 2).sum(axis=2)
-    image = Image.fromarray(distance.argmin(axis=1)[at].reshape(pixels.shape[:2]).astype(np.uint8))
-    image.putpalette(kept.tobytes())
+    colours, at, n = np.unique(pixels.reshape(-1, 3).astype(int), axis=0, return_inverse=True, return_counts=True)
+    far, nearest = np.full(len(colours), np.inf), np.zeros(len(colours), int)
+    kept = []
+    while len(kept) < min(256, len(colours)):
+        kept.append(int((np.minimum(far, 1e6) * np.sqrt(n)).argmax()))
+        distance = ((colours - colours[kept[-1]]) ** 2).sum(axis=1)
+        nearest[distance < far] = len(kept) - 1
+        far = np.minimum(far, distance)
+    image = Image.fromarray(nearest[at.reshape(-1)].reshape(pixels.shape[:2]).astype(np.uint8))
+    image.putpalette(colours[kept].astype(np.uint8).tobytes())
     out = io.BytesIO()
     image.save(out, "PNG", optimize=True)
     return out.getvalue()

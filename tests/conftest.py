@@ -62,9 +62,9 @@ DESK = pytest.StashKey[Any]()
 @pytest.fixture(scope="session")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """One JupyterLab for all tests."""
-    from lab_page import running_lab
+    from lab_page import WHOLE, running_lab
 
-    with running_lab(tmp_path_factory.mktemp("lab")) as lab:
+    with running_lab(tmp_path_factory.mktemp("lab"), **WHOLE) as lab:
         yield lab
 
 

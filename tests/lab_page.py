@@ -29,6 +29,9 @@ NEEDS_BROWSER = [
     pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: apt-get install chromium"),
     pytest.mark.skipif(not HAS_LAB, reason="no JupyterLab: pip install streamnb[test]"),
 ]
+QUIET = {"apputils-extension/notification": '{"fetchNews": "false", "checkForUpdates": false}'}
+WHOLE = {"notebook-extension/tracker": '{"windowingMode": "none"}'}
+"""Cells that are out of sight stay on the page, where a test finds them."""
 PLACES = {"IPYTHONDIR": "ipython", "STREAMNB_RECORDINGS": "recordings"}
 THEMES = ("JupyterLab Light", "JupyterLab Dark", "JupyterLab Dark High Contrast")
 
@@ -48,15 +51,21 @@ class Lab:
 
 
 @contextlib.contextmanager
-def running_lab(root: Path) -> Iterator[Lab]:
-    """JupyterLab in a directory of its own, with nothing of the user's."""
+def running_lab(root: Path, **settings: str) -> Iterator[Lab]:
+    """JupyterLab in a directory of its own, with nothing of the user's.
+
+    Args:
+        root: the directory.
+        settings: of JupyterLab, as JSON, by the name of the plug-in's file.
+    """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     own = {f"JUPYTER_{name}_DIR": str(root / name.lower()) for name in ("CONFIG", "DATA", "RUNTIME")}
-    quiet = root / "config/lab/user-settings/@jupyterlab/apputils-extension/notification.jupyterlab-settings"
-    quiet.parent.mkdir(parents=True)
-    quiet.write_text('{"fetchNews": "false", "checkForUpdates": false}')
+    for plugin, said in (QUIET | settings).items():
+        kept = root / f"config/lab/user-settings/@jupyterlab/{plugin}.jupyterlab-settings"
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        kept.write_text(said)
     path = os.pathsep.join([str(TESTS), str(Path(streamnb.display.__file__).parents[2])])
     command = [sys.executable, "-m", "jupyter", "lab", "--no-browser", "--allow-root", f"--ServerApp.port={port}"]
     command += ["--ServerApp.port_retries=0", "--IdentityProvider.token=", f"--ServerApp.root_dir={root}"]
@@ -180,8 +189,8 @@ def looks(page) -> Iterator[tuple[str, int]]:
     """The page in every theme, narrow and wide: the theme's name and the width, px."""
     for theme in THEMES:
         command(page, "apputils:change-theme", theme=theme)
-        for width in (400, 1400):
-            page.set_viewport_size({"width": width, "height": 900})
+        for width, height in ((400, 1800), (1400, 1000)):
+            page.set_viewport_size({"width": width, "height": height})
             page.wait_for_function("() => !document.querySelector('#jupyterlab-splash')")
             yield theme.removeprefix("JupyterLab ").replace(" ", "-").lower(), width
 

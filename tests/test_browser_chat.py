@@ -1,45 +1,258 @@
 from __future__ import annotations
+
+import json
+import re
+
 import pytest
-from lab_page import *
-from lab_page import NEEDS_BROWSER
+from fault_server import Wire, serving
+from lab_page import NEEDS_BROWSER, cell, contrast, faults, looks, run_cell, run_cells, spilled, tab_stops
+
 sync_api = pytest.importorskip("playwright.sync_api", reason="the extra `test` brings playwright")
 expect = sync_api.expect
+
 pytestmark = NEEDS_BROWSER
-MAKE = """
+
+SETUP = """
 from streamnb import ChatPanel
-PACE = {"tokens": 400, "ttft": 0.2, "gap": 0.02}
+QUICK = {"sim": True, "record": False, "pace": {"tokens": 30, "ttft": 0.05, "gap": 0.01}}
+SLOW = {"record": False, "pace": {"tokens": 20_000, "ttft": 0.05, "gap": 0.02}}
 """
-def test_explore(notebook, shot):
-    import time
-    t=time.time()
-    page = notebook(MAKE, 'vf = ChatPanel("voiceflow", project="choices", sim=True, pace=PACE)\nvf', 'tb = ChatPanel("typebot", typebot="choice", sim=True, pace=PACE)\ntb', 'vf.runs.table')
-    print("open", time.time()-t)
+
+
+class Chat:
+    """One panel on the page, and what a person does with it."""
+
+    def __init__(self, page, index: int) -> None:
+        self.page = page
+        self.panel = cell(page, index).locator(".snb-panel")
+        self.area = self.panel.locator(".snb-compose textarea")
+        self.line = self.panel.locator(".snb-compose input")
+        self.go = self.panel.locator(".snb-go")
+        self.turns = self.panel.locator(".snb-turn")
+        self.answer = self.turns.last.locator(".snb-answer")
+        self.word = self.turns.last.locator(".snb-word")
+        self.hint = self.panel.locator(".snb-hint .snb-name")
+
+    def type(self, text: str) -> None:
+        self.area.click()
+        self.page.keyboard.type(text)
+
+    def say(self, text: str, n_turns: int) -> None:
+        self.type(text)
+        self.page.keyboard.press("Enter")
+        expect(self.turns).to_have_count(n_turns)
+        expect(self.turns.last.locator(".snb-prompt")).to_have_text(text)
+        expect(self.area).to_have_value("")
+
+    def choices(self):
+        return self.turns.last.locator(".snb-choice")
+
+    def press(self, label: str) -> None:
+        self.turns.last.get_by_role("button", name=label).click()
+
+    def idle(self) -> None:
+        expect(self.word).to_have_text("complete")
+        expect(self.go).to_have_text(re.compile("Send|Start"))
+
+
+def test_voiceflow_and_typebot_are_clicked_through_while_a_third_panel_streams_and_a_cell_runs(notebook):
+    page = notebook(
+        f"{SETUP}\nslow = ChatPanel('demo', **SLOW)\nslow",
+        "voice = ChatPanel('voiceflow', project='choices', **QUICK)\nvoice",
+        "bot = ChatPanel('typebot', typebot='choice', **QUICK)\nbot",
+        "print(voice.transcript())\nlist(voice.runs.table['outcome']), len(bot.runs.table), slow.busy",
+    )
+    run_cell(page, 0, 1, 2)
+    slow, voice, bot = (Chat(page, index) for index in range(3))
+    slow.say("Go on and on", 1)
+    expect(slow.answer).to_contain_text("e")
+
+    expect(voice.go).to_have_text("Start")
+    voice.go.click()
+    expect(voice.answer).to_contain_text("Hi! I am simulated.")
+    expect(voice.choices()).to_have_text(["Track a parcel", "Return it", "Opening hours"])
+    voice.idle()
+    voice.say("What is new?", 2)
+    expect(voice.go).to_have_text("Stop")
+    expect(voice.choices()).to_have_count(3)
+    voice.idle()
+    voice.press("Return it")
+    expect(voice.turns).to_have_count(3)
+    expect(voice.turns.last.locator(".snb-prompt")).to_have_text("Return it")
+    expect(voice.answer).to_contain_text("You chose: Return it.")
+    expect(voice.turns.nth(1).locator(".snb-choice.snb-on")).to_have_text("Return it")
+    expect(voice.turns.nth(1).locator(".snb-choice[aria-disabled=true]")).to_have_count(3)
+    voice.idle()
+
+    expect(bot.hint).to_have_text("typebot speaks first: start it, or write.")
+    bot.go.click()
+    expect(bot.answer).to_contain_text("Ask me anything.")
+    expect(bot.area).to_have_attribute("placeholder", "Type your answer")
+    bot.idle()
+    bot.type("Why do rivers")
+    page.keyboard.press("Shift+Enter")
+    page.keyboard.type("meander?")
+    page.keyboard.press("Enter")
+    expect(bot.turns.last.locator(".snb-prompt")).to_have_text("Why do rivers\nmeander?")
+    expect(bot.choices()).to_have_text(["Ask again", "Talk about the weather", "That is all"])
+    bot.idle()
+    bot.press("Talk about the weather")
+    expect(bot.turns).to_have_count(3)
+    expect(bot.answer).to_contain_text("Anything else?")
+
+    n_chars = len(slow.answer.text_content())
+    run_cell(page, 3)
+    said = cell(page, 3).locator(".jp-OutputArea-output")
+    expect(said.first).to_contain_text("You pressed: Return it\nvoiceflow: You chose: Return it.")
+    expect(said.last).to_have_text("(['complete', 'complete', 'complete'], 3, True)")
+    page.wait_for_function("(n) => document.querySelector('.snb-answer').textContent.length > n", arg=n_chars)
+    expect(slow.word).to_have_text("answering")
+
+    n_cells = page.locator(".jp-Notebook .jp-Cell").count()
+    slow.type("dd x b m 00")
+    expect(slow.area).to_have_value("dd x b m 00")
+    slow.panel.locator(".snb-scroll").focus()
+    for key in "ddxbm":
+        page.keyboard.press(key)
+    assert page.locator(".jp-Notebook .jp-Cell").count() == n_cells
+    assert page.locator(".jp-MarkdownCell").count() == 0
+    page.keyboard.press("Escape")
+    expect(slow.word).to_have_text("stopped")
+    expect(slow.area).to_have_value("dd x b m 00")
+    expect(slow.go).to_have_text("Send")
+
+
+def test_a_turn_is_sent_again_edited_stopped_and_forgotten_and_asked_in_another_way(notebook):
+    page = notebook(
+        f"{SETUP}\nchat = ChatPanel('demo', **QUICK | {{'sim': None}})\nchat",
+        "len(chat.runs), [turn.said for turn in chat.turns]",
+        "import os\nos.environ.pop('OPENAI_API_KEY', None)\nchat.set(pace=SLOW['pace'])",
+    )
+    run_cell(page, 0)
+    chat = Chat(page, 0)
+    chat.say("one", 1)
+    chat.idle()
+    chat.say("two", 2)
+    chat.idle()
+    chat.turns.last.get_by_role("button", name="Retry").click()
+    chat.idle()
+    expect(chat.turns.locator(".snb-prompt")).to_have_text(["one", "two"])
+    chat.type("a draft")
+    first = chat.turns.first
+    first.hover()
+    first.get_by_role("button", name="Edit").click()
+    expect(chat.area).to_have_value("one")
+    expect(chat.area).to_be_focused()
+    expect(chat.hint).to_have_text("editing turn 1")
+    page.keyboard.press("Escape")
+    expect(chat.area).to_have_value("a draft")
+    chat.area.fill("")
+    first.hover()
+    first.get_by_role("button", name="Edit").click()
+    page.keyboard.press("Control+a")
+    page.keyboard.type("uno")
+    page.keyboard.press("Enter")
+    expect(chat.turns.locator(".snb-prompt")).to_have_text(["uno"])
+    chat.idle()
+    run_cell(page, 1)
+    expect(cell(page, 1).locator(".jp-OutputArea-output")).to_have_text("(4, ['uno'])")
+
+    run_cell(page, 2)
+    expect(cell(page, 2).locator(".jp-InputPrompt")).to_have_text("[3]:")
+    chat.panel.locator(".snb-options summary").click()
+    chat.panel.get_by_label("system", exact=True).fill("Be brief.")
+    chat.panel.get_by_label("model", exact=True).fill("large")
+    chat.say("three", 2)
+    expect(chat.answer).to_contain_text("e")
+    expect(chat.turns.last.locator(".snb-names")).to_contain_text("large")
+    chat.turns.last.get_by_role("tab", name="Request").click()
+    expect(chat.turns.last.locator(".snb-request")).to_contain_text('"content": "Be brief."')
+    expect(chat.turns.last.locator(".snb-request")).to_contain_text('"content": "uno"')
+    chat.go.click()
+    expect(chat.word).to_have_text("stopped")
+
+    chat.panel.get_by_label("Provider").select_option("typebot")
+    expect(chat.panel.get_by_label("typebot", exact=True)).to_be_visible()
+    expect(chat.go).to_have_text("Start")
+    chat.panel.get_by_label("Provider").select_option("openai_chat")
+    expect(chat.panel.get_by_label("typebot", exact=True)).to_have_count(0)
+    chat.panel.get_by_label("model", exact=True).fill("small")
+    chat.type("four")
+    page.keyboard.press("Enter")
+    expect(chat.panel.locator(".snb-chat > .snb-errors")).to_contain_text("OPENAI_API_KEY")
+    expect(chat.area).to_have_value("four")
+    expect(chat.turns).to_have_count(2)
+    chat.panel.get_by_role("button", name="Clear").click()
+    expect(chat.turns).to_have_count(0)
+
+
+BOT = {"sessionId": "s1", "typebot": {"id": "t"}, "messages": [{"type": "text", "content": {"markdown": "Your mail?"}}]}
+MAIL = {"id": "in1", "type": "email input", "options": {"labels": {"placeholder": "you@example.org"}}}
+AGE = {"id": "in2", "type": "number input", "options": {"labels": {"placeholder": "Your age"}}}
+
+
+async def asks_for_mail_and_age_and_ends(wire: Wire) -> None:
+    asked = {b"startChat": MAIL, b"ada@example.org": AGE}
+    while True:
+        field = next((field for said, field in asked.items() if said in wire.request), None)
+        words = {"messages": [{"type": "text", "content": {"markdown": "Thanks." if field else "Bye."}}]}
+        body = (BOT if field is MAIL else words) | ({"input": field} if field else {})
+        await wire.reply(json.dumps(body).encode())
+        if not await wire.next_request():
+            return
+
+
+def test_a_bot_asks_with_the_field_that_fits_and_an_ended_conversation_says_so_and_starts_anew(notebook):
+    with serving(asks_for_mail_and_age_and_ends) as server:
+        page = notebook(
+            f"{SETUP}\nChatPanel('typebot', typebot='t', base_url={server.origin!r}, record=False)",
+            "ChatPanel('voiceflow', project='ends', **QUICK)",
+        )
+        run_cell(page, 0, 1)
+        bot, ends = Chat(page, 0), Chat(page, 1)
+        bot.go.click()
+        expect(bot.answer).to_contain_text("Your mail?")
+        expect(bot.line).to_have_attribute("type", "email")
+        expect(bot.line).to_have_attribute("placeholder", "you@example.org")
+        bot.line.fill("ada@example.org")
+        page.keyboard.press("Enter")
+        expect(bot.answer).to_contain_text("Thanks.")
+        expect(bot.line).to_have_attribute("type", "number")
+        bot.line.click()
+        page.keyboard.type("36")
+        bot.go.click()
+        expect(bot.answer).to_contain_text("Bye.")
+        over = bot.panel.locator(".snb-over")
+        expect(over).to_contain_text("typebot has ended this conversation.")
+        expect(bot.line).to_be_hidden()
+        expect(bot.area).to_be_hidden()
+
+        ends.say("Hi", 1)
+        expect(ends.panel.locator(".snb-over")).to_contain_text("voiceflow has ended this conversation.")
+        ends.panel.get_by_role("button", name="Start anew").click()
+        expect(ends.turns).to_have_count(0)
+        expect(ends.area).to_be_visible()
+        ends.say("Hi again", 1)
+        expect(ends.answer).to_contain_text("Hi! I am simulated.")
+
+
+def test_a_conversation_fits_narrow_and_wide_light_and_dark_and_is_reached_by_keys(notebook, shot):
+    page = notebook(
+        f"{SETUP}\nchat = ChatPanel('voiceflow', project='choices', **QUICK)\nchat.send('Why do rivers meander?', wait=True)"
+        "\nchat.press('Return it', wait=True)\nchat"
+    )
     run_cells(page)
-    print("panel", time.time()-t)
-    page.set_viewport_size({"width":1400,"height":1400})
-    vf = cell(page,1).locator(".snb-panel")
-    tb = cell(page,2).locator(".snb-panel")
-    expect(tb).to_be_visible()
-    print("both", time.time()-t)
-    vf.locator(".snb-compose textarea").fill("Hello")
-    page.keyboard.press("Enter")
-    expect(vf.locator(".snb-choice")).to_have_count(3)
-    print("answered", time.time()-t)
-    tb.locator(".snb-go").click()
-    expect(tb.locator(".snb-answer")).to_contain_text("Ask me")
-    print("answered", time.time()-t)
-    shot(page.locator(".jp-Notebook"),"c1")
-    vf.locator(".snb-choice").nth(1).click()
-    tb.locator(".snb-compose textarea").fill("Why?")
-    page.keyboard.press("Enter")
-    expect(tb.locator(".snb-answer").nth(1)).not_to_be_empty()
-    shot(page.locator(".jp-Notebook"),"c2")
-    vf.locator(".snb-go").click()
-    expect(vf.locator(".snb-word").last).to_have_text("stopped")
-    shot(page.locator(".jp-Notebook"),"c3")
-    for theme in THEMES:
-        command(page, "apputils:change-theme", theme=theme)
-        for width in (400, 1400):
-            page.set_viewport_size({"width": width, "height": 1600})
-            page.wait_for_function("() => !document.querySelector('#jupyterlab-splash')")
-            shot(page.locator(".jp-Notebook"), f"c-{theme.split()[-1]}-{width}")
+    chat = Chat(page, 0)
+    chat.idle()
+    chat.panel.locator(".snb-options summary").click()
+    for theme, width in looks(page):
+        shot(chat.panel, f"chat-{theme}-{width}")
+        assert spilled(chat.panel) == []
+        for text in (".snb-answer", ".snb-prompt", ".snb-choice:not([aria-disabled=true])"):
+            assert contrast(page, text) > 7
+        for text in (".snb-host", ".snb-help", ".snb-hint .snb-name"):
+            assert contrast(page, text) > 4
+    assert faults(chat.panel) == []
+    stops = tab_stops(page, chat.panel)
+    assert stops[0] == "Provider"
+    assert {"Options", "Clear", "Answer", "Return it", "message", "Send"} <= set(stops)

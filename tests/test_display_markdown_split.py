@@ -80,7 +80,7 @@ def tokens(source: str) -> list[tuple[object, ...]]:
         ("$$$ a\n- b", ["$$$ a", "- b"]),
         ("> a\n===\n- b\n1. c", ["> a\n===", "- b", "1. c"]),
         ("| a |\n|---|\n2. b\n1. c\n\nd", ["| a |\n|---|\n2. b\n1. c", "d"]),
-        ("> a\nb\n2. c\n1. d\n> e\nf\n# g", ["> a\nb\n2. c\n1. d\n> e\nf", "# g"]),
+        ("> a\nb\n2. c\n1. d\n> e\nf\n# g", ["> a\nb\n2. c\n1. d", "> e\nf", "# g"]),
         ("> a\nb\n- c\n> d\n1. e", ["> a\nb", "- c", "> d", "1. e"]),
         ("- a\nb\n  ```\n  c\n\nd\n  ```\ne", ["- a\nb\n  ```\n  c\n\nd\n  ```\ne"]),
         ("- a\nb\n2. c\n\n- d\n* e\n\nf", ["- a\nb\n2. c\n\n- d\n* e", "f"]),

@@ -101,6 +101,8 @@ class _Cutter:
         item = _ITEM.match(body) if indent < _CODE_INDENT and not _RULE.match(body) else None
         if block.kind == "list" and item:
             return _goes_on_list(block, item, indent, body, blank=blank)
+        if not blank and indent >= _CODE_INDENT and block.kind != "text":  # or is it code behind it?
+            block.perhaps_a_list()
         if blank or indent >= _CODE_INDENT:
             return not blank
         return self._goes_on_paragraph(block, at, item, body)

@@ -49,7 +49,10 @@ export default () => {
       const { layout, lanes, motion, height } = store.state;
       const root = element("section", motion === false ? "panel snb-still" : "panel");
       root.dataset.layout = layout;
-      root.dataset.lmSuppressShortcuts = "true"; // keys pressed in the panel are not cell commands
+      root.dataset.lmSuppressShortcuts = "true"; // keys pressed in the panel are no commands of the notebook;
+      root.addEventListener("focusin", ({ target }) => {
+        /** @type {HTMLElement} */ (target).dataset.lmSuppressShortcuts = "true"; // some commands look no higher than here
+      });
       root.setAttribute(
         "aria-label",
         layout === "chat" ? "chat" : `stream from ${lanes.map((lane) => lane.names).join(", ")}`,
