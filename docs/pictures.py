@@ -1,7 +1,7 @@
 # ruff: noqa: INP001, T201
 """The pictures of the README, taken of the real thing in JupyterLab and Chromium, by day and by night.
 
-Knows the page from outside and a server that speaks as OpenAI's does. Must not know: how a panel works.
+Knows the page from outside. Must not know: how a panel works.
 
     python docs/pictures.py [panel] [timing] [race] [chat] [--to DIRECTORY]
 
@@ -12,17 +12,11 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import http.server
 import io
 import itertools
-import json
 import os
-import re
 import sys
 import tempfile
-import threading
-import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +29,7 @@ import numpy as np
 from lab_page import CHROMIUM, FLAGS, command, kernel_ready, running_lab
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
+from rivers import serve
 
 THEMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}
 VIEWPORT = {"width": 900, "height": 1600}
@@ -52,84 +47,6 @@ def send(panel, content, buffers=None, send=Panel.send):
 Panel.send = send
 HOLD = """
 HIDDEN = ".jp-cell-toolbar, .jp-InputCollapser, .jp-OutputCollapser { visibility: hidden !important }"
-PORT = 8000
-
-ANSWER = r"""## Why rivers meander
-
-A straight channel is *unstable*: at the slightest bend, water runs faster along the outside.
-
-| bank | water | what happens |
-|:--|:--|:--|
-| outer | fast and deep | **erodes**, so that the bend grows |
-| inner | slow and shallow | drops its sand: a point bar |
-
-What comes out is close to the curve that bends least:
-
-$$\theta(s) = \omega \sin\frac{2\pi s}{M}$$
-
-```python
-s = np.linspace(0, 2, 400)
-theta = 1.9 * np.sin(2 * np.pi * s)  # radians along the river
-```
-
-Loops tighten until a flood cuts through the neck and leaves an oxbow lake behind.
-"""
-
-
-PACES_S = {"brook": (0.25, 0.026), "delta": (0.9, 0.009), "glacier": (0.55, 0.035)}
-"""Of each model: to its first piece, and between two."""
-
-
-class Server(http.server.BaseHTTPRequestHandler):
-    """Chat Completions: the same answer each time, at the pace of the model."""
-
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-
-    def do_POST(self) -> None:
-        """Stream the answer."""
-        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        self.send_response(200)
-        self.send_header("Content-Type", "text/event-stream")
-        self.send_header("Transfer-Encoding", "chunked")
-        self.end_headers()
-        try:
-            for event in spoken(asked["model"]):
-                self._write(f"data: {json.dumps(event)}\n\n")
-            self._write("data: [DONE]\n\n")
-            self.wfile.write(b"0\r\n\r\n")
-        except OSError:  # the page was closed
-            self.close_connection = True
-
-    def _write(self, text: str) -> None:
-        data = text.encode()
-        self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
-
-    def log_message(self, *_: Any) -> None:
-        """Say nothing."""
-
-
-def spoken(model: str) -> Iterator[dict[str, Any]]:
-    """The events of an answer, each when it is due."""
-    ttft_s, gap_s = PACES_S[model]
-    time.sleep(ttft_s)
-    for n, piece in enumerate(re.findall(r"\w+\s*|\W", ANSWER), 1):
-        usage = {"prompt_tokens": 7, "completion_tokens": n}
-        yield {"model": model, "choices": [{"index": 0, "delta": {"content": piece}}], "usage": usage}
-        time.sleep(gap_s * (0.5 + n * 79 % 100 / 100))  # uneven, and the same each time
-    yield {"model": model, "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
-
-
-def server() -> str:
-    """Start the server; its base URL."""
-    for port in (PORT, 0):
-        try:
-            listening = http.server.ThreadingHTTPServer(("127.0.0.1", port), Server)
-        except OSError:
-            continue
-        threading.Thread(target=listening.serve_forever, daemon=True).start()
-        return f"http://127.0.0.1:{listening.server_port}/v1"
-    raise RuntimeError("no free port")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -168,13 +85,13 @@ def after(seconds: float) -> str:
 PICTURES = {
     "panel": Picture(
         "%%chatstream demo -o answer --scenario reasoning --pace tokens=510 --pace seed=26\nWhy do rivers meander?",
-        says("rough"),
-        hold="rough",
-        setup="%config ChatStream.height = 452",
+        says("bend = 56"),
+        hold='class="mi"',  # the number in the code
+        setup="%config ChatStream.height = 420",
     ),
     "timing": Picture(
-        "%%chatstream demo -o answer --scenario stall --pace stall=1.4 --pace tokens=400\nWhy do rivers meander?",
-        after(5.5),
+        "%%chatstream demo -o answer --scenario stall --pace stall=1.4 --pace tokens=300\nWhy do rivers meander?",
+        after(6.2),
         steps=(".snb-tab >> text=Timing",),
     ),
     "race": Picture(
@@ -189,7 +106,7 @@ PICTURES = {
         '    "voiceflow", sim=True, project="choices", pace={"tokens": 33, "gap": 0.06}\n'
         ")\npanel",
         "document.querySelectorAll('.snb-answer')[1]?.textContent.includes('bed')",
-        hold=r"\\bbed\\b",
+        hold=r"\bbed\b",
         steps=((".snb-compose textarea", "Where is my parcel?"), ".snb-choice >> text=Track a parcel"),
     ),
 }
@@ -205,7 +122,7 @@ def main() -> None:
         parser.error(f"there is no picture {name!r}")
     if CHROMIUM is None:
         parser.error("no Chromium on this machine: apt-get install chromium")
-    url = server()
+    url = serve()
     with running_lab(Path(tempfile.mkdtemp())) as lab, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         for name, (light, theme) in itertools.product(asked.names or PICTURES, THEMES.items()):

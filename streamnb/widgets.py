@@ -250,7 +250,7 @@ class ChatPanel:
 
     def _bundle(self) -> dict[str, str]:
         with self._chat.screen:
-            return self._chat.board.bundle(self.transcript())
+            return self._chat.board.bundle(self.transcript() or repr(self))
 
 
 def _waited(turn: Turn, *, wait: bool) -> Turn | Run:

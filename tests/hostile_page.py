@@ -142,14 +142,11 @@ class Stage:
             self._ends += [background.stop, partial(background.wait, HANG_S)]
 
     def panels(self, first: int, n: int) -> None:
-        """Live panels with an answer alone, which comes in a few pieces."""
+        """Live panels, one for each text."""
         for at, text in list(enumerate(self._texts))[first : first + n]:
             view = PanelView()
-            view.open(Header("demo", None, "demo", "", "r"), lambda: None)
-            for seq, piece in enumerate([*pieces(text), f"\n\n{mark(at)}"]):
-                view.arrive(Arrival(Chunk(seq, 0, S + seq * S, 1, 1, b"x"), (Event("delta", piece),)))
-                view.paint(S + seq * S)
-            self._ends.append(partial(view.close, Final(text, "", Outcome.COMPLETE, None, {}, ())))
+            _feed([view], [text], at, view.paint)
+            self._ends.append(partial(view.close, final(text)))
 
     def end(self) -> None:
         """Close what is live: static outputs take the places."""

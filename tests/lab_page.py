@@ -33,7 +33,7 @@ QUIET = {"apputils-extension/notification": '{"fetchNews": "false", "checkForUpd
 WHOLE = {"notebook-extension/tracker": '{"windowingMode": "none"}'}
 """Cells that are out of sight stay on the page, where a test finds them."""
 PLACES = {"IPYTHONDIR": "ipython", "STREAMNB_RECORDINGS": "recordings"}
-THEMES = ("JupyterLab Light", "JupyterLab Dark", "JupyterLab Dark High Contrast")
+THEMES = ("Light", "Dark", "Dark High Contrast")
 
 
 class Lab:
@@ -188,11 +188,16 @@ def seconds(page) -> float:
 def looks(page) -> Iterator[tuple[str, int]]:
     """The page in every theme, narrow and wide: the theme's name and the width, px."""
     for theme in THEMES:
-        command(page, "apputils:change-theme", theme=theme)
-        for width, height in ((400, 1800), (1400, 1000)):
+        change_theme(page, theme)
+        for width, height in ((400, 1800), (1400, 1300)):
             page.set_viewport_size({"width": width, "height": height})
-            page.wait_for_function("() => !document.querySelector('#jupyterlab-splash')")
-            yield theme.removeprefix("JupyterLab ").replace(" ", "-").lower(), width
+            yield theme.replace(" ", "-").lower(), width
+
+
+def change_theme(page, theme: str):
+    """Another one of THEMES, and nothing before it any more."""
+    command(page, "apputils:change-theme", theme=f"JupyterLab {theme}")
+    page.wait_for_function("() => !document.querySelector('#jupyterlab-splash')")
 
 
 def spilled(panel) -> list[str]:

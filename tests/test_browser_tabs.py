@@ -5,7 +5,7 @@ import re
 
 import nbformat
 import pytest
-from lab_page import NEEDS_BROWSER, cell, command, faults, run_cells, spilled, tab_stops
+from lab_page import NEEDS_BROWSER, cell, change_theme, command, faults, run_cell, run_cells, spilled, tab_stops
 from nbconvert import HTMLExporter
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="the extra `test` brings playwright")
@@ -37,7 +37,7 @@ def clipboard(page) -> str:
 
 def test_every_tab_shows_its_side_of_a_run_and_is_reached_by_keys(notebook, shot):
     page = notebook(
-        "%load_ext streamnb", f"%%chatstream oliver --sim {PACE} --pace tokens=61 --pace gap=0.01 --pace stall_at=60\nWhy?"
+        "%load_ext streamnb", f"%%chatstream oliver --sim {PACE} --pace tokens=61 --pace gap=0.02 --pace stall_at=60\nWhy?"
     )
     run_cells(page)
     panel = page.locator(".snb-panel")
@@ -49,7 +49,7 @@ def test_every_tab_shows_its_side_of_a_run_and_is_reached_by_keys(notebook, shot
     code.locator(".snb-copy").click()
     expect(code.locator(".snb-copy")).to_have_attribute("data-said", "copied")
     assert clipboard(page) == code.locator("pre").inner_text().strip()
-    panel.get_by_role("button", name="copy the answer").click()
+    panel.locator(".snb-copyall").click()
     assert clipboard(page).startswith(panel.locator(".snb-md h2").first.inner_text())
     chip = panel.locator(".snb-chiplink").first
     expect(panel.locator(".snb-sourceitem")).to_have_count(panel.locator(".snb-chiplink").count())
@@ -79,25 +79,25 @@ def test_every_tab_shows_its_side_of_a_run_and_is_reached_by_keys(notebook, shot
         "(paths) => paths.map((path) => (path.getAttribute('d').match(/M/g) || []).length)"
     )
     assert sum(drawn) == n_marks
-    assert n_marks == int(figure(timing, "reads"))
+    assert n_marks == int(figure(timing, "reads")) - 1, "a mark for each read but that of the call that makes a chat"
     expect(timing.locator(".snb-isstall.snb-mark")).to_have_attribute("d", re.compile("M.*z"))
     expect(timing.locator("text.snb-length")).to_have_text(re.compile(r"^\d.* s$"))
     plot.focus()
     page.keyboard.press("Home")
-    expect(timing.locator(".snb-said")).to_contain_text("chunk 0")
+    expect(timing.locator(".snb-said")).to_contain_text(re.compile("chunk 1$"))
     expect(plot).to_have_attribute("aria-valuenow", "1")
     page.keyboard.press("End")
     expect(timing.locator(".snb-said")).to_contain_text("characters")
     assert faults(panel) == []
     shot(panel, "timing-light")
-    command(page, "apputils:change-theme", theme="JupyterLab Dark")
+    change_theme(page, "Dark")
     shot(panel, "timing-dark")
 
     # events
     events = tab(panel, "Events")
     grid = events.get_by_role("grid")
     rows = events.locator(".snb-sizer .snb-row:visible")
-    expect(rows.first).to_contain_text(re.compile("session|start"))
+    expect(rows.filter(has_text="delta")).not_to_have_count(0)
     events.get_by_role("button", name=re.compile("^delta")).click()
     expect(events.locator(".snb-sizer [data-kind=delta]:visible")).to_have_count(0)
     expect(rows.filter(has_text="citation").first).to_contain_text("Handbook of Slow Rivers")
@@ -105,7 +105,8 @@ def test_every_tab_shows_its_side_of_a_run_and_is_reached_by_keys(notebook, shot
     expect(grid).to_have_attribute("aria-rowcount", re.compile(r"^6\d|7\d$"))
     grid.focus()
     page.keyboard.press("Home")
-    for _ in range(3):
+    expect(events.locator(".snb-row[aria-selected=true]")).to_contain_text("session")
+    for _ in range(4):
         page.keyboard.press("ArrowDown")
     page.keyboard.press("Enter")
     raw = events.get_by_role("region", name="bytes of the frame")
@@ -118,7 +119,7 @@ def test_every_tab_shows_its_side_of_a_run_and_is_reached_by_keys(notebook, shot
     expect(panel.locator(".snb-word")).to_contain_text("stalled")  # Escape closed the drawer and stopped nothing
 
     request = tab(panel, "Request")
-    expect(request.locator(".snb-call")).to_have_count(1)
+    expect(request.locator(".snb-call")).to_have_count(2)
     expect(request).to_contain_text("$OLIVER_API_KEY")
     assert faults(panel) == []
     assert "Copy as curl" in tab_stops(page, panel)
@@ -140,8 +141,9 @@ def test_thousands_of_events_are_a_few_rows_and_the_request_is_a_command_without
     run_cells(page)
     panel = page.locator(".snb-panel")
     expect(panel.locator(".snb-word")).to_contain_text("stalled")
-    panel.get_by_role("button", name="copy the answer").click()
-    assert len(clipboard(page)) > 15_000, "what is out of sight is copied too"
+    panel.locator(".snb-copyall").click()
+    expect(panel.locator(".snb-copyall")).to_have_attribute("data-said", "copied")
+    assert len(clipboard(page).split("\n\n")) >= panel.locator(".snb-block").count() > 100, "also what is out of sight"
     events = tab(panel, "Events")
     grid = events.get_by_role("grid")
     rows = events.locator(".snb-sizer .snb-row:visible")
@@ -167,15 +169,40 @@ def test_thousands_of_events_are_a_few_rows_and_the_request_is_a_command_without
 
 def test_the_saved_notebook_shows_answer_sources_and_timing_without_a_kernel_and_as_html(notebook, lab, tmp_path, shot):
     page = notebook("%load_ext streamnb", "%%chatstream oliver --sim --no-record --pace tokens=60 --pace gap=0.005\nWhy?")
-    run_cells(page)
+    run_cell(page, 0, 1)
     expect(cell(page, 1).locator("h4")).to_contain_text("complete")
     command(page, "docmanager:save")
     path = next(lab.root.glob("test_the_saved_notebook*.ipynb"))
     saved = nbformat.read(path, as_version=4)
     assert "widgets" not in saved.metadata
     assert "widget-view" not in json.dumps(saved)
-    command(page, "docmanager:open", path=shutil_copy(path), kernelPreference={"shouldStart": False, "canStart": False})
+
+    saved.metadata = nbformat.from_dict({"kernelspec": dict.fromkeys(("name", "display_name", "language"), "elsewhere")})
+    nbformat.write(saved, lab.root / "reopened.ipynb")
+    page.evaluate("() => { window.jupyterapp.commands.execute('docmanager:open', { path: 'reopened.ipynb' }); }")
+    page.locator(".jp-Dialog select").select_option("null")
+    page.get_by_role("button", name="Select Kernel").click()
+    reopened = page.locator(".jp-NotebookPanel:visible .jp-Cell").nth(1)
+    shows_it_all(reopened)
+    page.set_viewport_size({"width": 1400, "height": 1400})
+    shot(reopened, "reopened")
+
     html, _ = HTMLExporter().from_notebook_node(saved)
     (tmp_path / "saved.html").write_text(html)
-    plain = page.context.browser.new_page()
-    plain.goto((tmp_path / "saved.html").as_uri())
+    exported = page.context.browser.new_page()
+    exported.goto((tmp_path / "saved.html").as_uri())
+    shows_it_all(exported.locator(".jp-Cell").nth(1))
+    shot(exported.locator(".jp-Cell").nth(1), "exported")
+    exported.close()
+
+
+def shows_it_all(place):
+    """Answer, source and timing picture of a run that has ended, without anything that acts."""
+    expect(place.locator("h4")).to_contain_text("complete")
+    expect(place).to_contain_text("Each grain it[1] drops there bends it a little more.")
+    expect(place.locator("pre code")).not_to_have_count(0)
+    expect(place.get_by_role("link", name="Handbook of Slow Rivers")).to_have_attribute("href", re.compile("^https://library"))
+    picture = place.get_by_role("img", name="Timing of the reads")
+    expect(picture).to_be_visible()
+    assert picture.evaluate("(one) => one.decode().then(() => one.naturalWidth)") > 100
+    assert place.locator(".snb-panel, script").count() == 0

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,8 @@ SHOWN = (
     *("runs", "events", "chunks", "calls", "citations", "frames", "gaps", "stalls"),
     *("tokens", "token_totals", "compare", "recordings"),
 )
+FLOORS = {"ipywidgets"}
+"""Not imported: anywidget builds on it, and we want a version of it."""
 
 
 def generated(name: str) -> str:
@@ -94,7 +98,36 @@ def test_every_file_a_page_shows_exists(page: str) -> None:
         assert (ROOT / path).is_file(), path
 
 
+def test_every_picture_is_there_by_day_and_by_night_and_small() -> None:
+    shown = re.findall(r'src(?:set)?="docs/(\w+)-(light|dark)\.png"', README.read_text())
+    assert {name for name, _ in shown} >= {"panel", "timing", "race", "chat"}
+    assert sorted(shown) == sorted((name, kind) for name in {name for name, _ in shown} for kind in ("light", "dark"))
+    for name, kind in shown:
+        assert (ROOT / "docs" / f"{name}-{kind}.png").stat().st_size < 120_000, name
+
+
 def test_the_readme_prints_the_two_commands_that_ci_runs() -> None:
     ci = (ROOT / ".ci" / "run").read_text()
     for command in re.findall(r"```console\n(.*?)\n```", README.read_text(), re.DOTALL):
         assert command in ci
+
+
+def test_every_dependency_is_imported_and_the_readme_says_what_for() -> None:
+    said = README.read_text().partition("## How it is built")[2]
+    code = "\n".join(path.read_text("utf-8") for path in (ROOT / "streamnb").rglob("*.py"))
+    imported = set(re.findall(r"^ *(?:from|import) (\w+)", code, re.MULTILINE))
+    providing = {
+        name.lower() for module, names in packages_distributions().items() if module in imported for name in names
+    }
+    wanted = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["dependencies"]
+    for name in (re.match(r"[\w-]+", requirement)[0] for requirement in wanted):
+        assert name in providing or name in FLOORS, f"nothing imports {name}"
+        assert re.search(rf"\b{name}\b", said), f"the README does not say what {name} is for"
+
+
+def test_the_readme_names_everything_that_config_sets() -> None:
+    from streamnb.magics import ChatStream
+
+    text = README.read_text()
+    for name in ChatStream.class_own_traits(config=True):
+        assert f"`{name}`" in text or f"ChatStream.{name}" in text, name

@@ -35,8 +35,9 @@ _MOST_ROWS: Final = 500
 _KEPT_IDS: Final = 1000
 _QUESTIONS: Final = frozenset({"resync", "rows", "raw", "request"})
 _HOW: Final = {
-    True: "Stop, Esc, or interrupt the kernel (I, I)",
-    False: "this kernel hears clicks when the cell has ended: Stop interrupts the kernel (I, I)",
+    "hook": "Stop, Esc, or interrupt the kernel (I, I)",
+    "subshell": "Stop and Esc where the page is JupyterLab 4.4 or later, else interrupt the kernel (I, I)",
+    "late": "this kernel hears clicks when the cell has ended: Stop interrupts the kernel (I, I)",
 }
 
 
@@ -74,7 +75,7 @@ class Board:
             "motion": not style.reduced_motion,
             "grace_ms": _GRACE_MS[hears],
             "hears": hears,
-            "how": _HOW[hears],
+            "how": _HOW["hook" if hears else "subshell" if widget.has_subshells() else "late"],
         }
 
     # -- to the page --------------------------------------------------------------------------------------------

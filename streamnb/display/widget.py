@@ -24,6 +24,12 @@ def can_hear() -> bool:
     return comms is not None and hasattr(comms.Comm, "_reply_subshell_for")
 
 
+def has_subshells() -> bool:
+    """True when a page may have clicks handled on a thread beside the busy one (ipykernel 7.1 and later)."""
+    kernel = sys.modules.get("ipykernel")
+    return kernel is not None and tuple(kernel.version_info[:2]) >= (7, 1)
+
+
 class Heard(Protocol):
     """Takes what a page sends; `early`: on the thread that routes the kernel's messages."""
 

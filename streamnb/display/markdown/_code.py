@@ -31,7 +31,6 @@ _LANGUAGES: Final = {
         "CppLexer": "cpp c++ cc hpp",
         "CSharpLexer": "csharp cs c#",
         "CssLexer": "css",
-        "DartLexer": "dart",
         "DiffLexer": "diff patch",
         "DockerLexer": "dockerfile docker",
         "GoLexer": "go golang",
@@ -45,7 +44,6 @@ _LANGUAGES: Final = {
         "KotlinLexer": "kotlin kt",
         "LuaLexer": "lua",
         "MakefileLexer": "makefile make",
-        "MatlabLexer": "matlab",
         "PerlLexer": "perl pl",
         "PhpLexer": "php",
         "PowerShellLexer": "powershell ps1 pwsh",
@@ -53,10 +51,10 @@ _LANGUAGES: Final = {
         "PythonLexer": "python py python3 ipython ipython3",
         "RubyLexer": "ruby rb",
         "RustLexer": "rust rs",
-        "ScalaLexer": "scala",
         "SLexer": "r",
         "SqlLexer": "sql postgresql postgres mysql sqlite",
         "SwiftLexer": "swift",
+        "TexLexer": "tex latex",
         "TOMLLexer": "toml",
         "TypeScriptLexer": "typescript ts tsx",
         "XmlLexer": "xml svg",
@@ -89,18 +87,22 @@ def highlight(code: str, language: str, until_s: float) -> str:
     lexer = _LANGUAGES.get(language.lower())
     if lexer is None or _may_be_slow(code):
         return ""
-    pieces: list[str] = []
-    waiting: list[str] = []
-    current = ""
-    for n, (_, kind, text) in enumerate(_lexer(lexer).get_tokens_unprocessed(code)):
+    names = [""]
+    texts = [""]
+    # a line without its end is not read by lexers of terminal sessions
+    for n, (_, kind, text) in enumerate(_lexer(lexer).get_tokens_unprocessed(code + "\n")):
         if n % _STEPS == 0 and time.thread_time() > until_s:
             raise OutOfTimeError
         name = _short(kind)
-        if name != current:
-            pieces.append(_span(current, "".join(waiting)))
-            waiting, current = [], name
-        waiting.append(text)
-    return "".join([*pieces, _span(current, "".join(waiting))])
+        if name == names[-1]:
+            texts[-1] += text
+        else:
+            names.append(name)
+            texts.append(text)
+    if "".join(texts) != code + "\n":
+        return ""
+    texts[-1] = texts[-1][:-1]
+    return "".join(map(_span, names, texts))
 
 
 def _may_be_slow(code: str) -> bool:
@@ -109,7 +111,7 @@ def _may_be_slow(code: str) -> bool:
 
 def _span(name: str, text: str) -> str:
     text = html.escape(text, quote=False)
-    return f'<span class="{name}">{text}</span>' if name else text
+    return f'<span class="{name}">{text}</span>' if name and text else text
 
 
 @functools.cache

@@ -40,7 +40,7 @@ def opener(line: str) -> str:
     if not closer or rest.startswith("$"):
         return ""
     inside, closed, after = rest.partition(closer)
-    fits = inside.strip() and not after if closed else not rest or _FORMAL.search(rest)
+    fits = not after and _is_formula(inside.strip(), line[:2]) if closed else not rest or _FORMAL.search(rest)
     return closer if fits else ""
 
 
@@ -74,14 +74,18 @@ def _delimited(state: StateInline) -> _Found | None:
     start = state.pos + 2
     opening = state.src[state.pos : start]
     closer = _CLOSERS.get(opening)
-    if closer is None:
+    if closer is None or (opening == "$$" and _is_dollar(state, state.pos - 1, start)):
         return None
     end = state.src.find(closer, start, min(state.posMax, start + LONGEST))
     content = state.src[start : max(end, start)].strip()
-    listed = opening == "\\[" and _NUMBERS.fullmatch(content)  # "\[1\]" is a bracket with a number
-    if not content or listed or not _looks_formal(content):
+    if not _is_formula(content, opening) or (opening == "$$" and _is_dollar(state, end + 2)):
         return None
     return _Found(content, end + 2, display=opening != "\\(")
+
+
+def _is_dollar(state: StateInline, *places: int) -> bool:
+    """Whether a dollar is at one of these places: three in a row are no sign of a formula."""
+    return any(state.src[max(at, 0) : at + 1] == "$" for at in places)
 
 
 def _dollars(state: StateInline) -> _Found | None:
@@ -95,6 +99,12 @@ def _dollars(state: StateInline) -> _Found | None:
     return _Found(match[1], match.end(), display=False)
 
 
+def _is_formula(content: str, opening: str) -> bool:
+    """Whether it is more than a number in brackets or a remark in parentheses that were escaped."""
+    listed = opening == "\\[" and _NUMBERS.fullmatch(content)
+    return bool(content) and not listed and _looks_formal(content)
+
+
 def _looks_formal(content: str) -> bool:
     """Not "5, or 5" and not "see below": words alone are no formula."""
     return bool(_FORMAL.search(content)) or len(content.split()) == 1 or not _WORD.search(content)
@@ -106,20 +116,21 @@ def _block(state: StateBlock, start_line: int, end_line: int, silent: bool) -> b
     closer = opener(line) if line[:1] in {"$", "\\"} and not state.is_code_block(start_line) else ""
     if not closer or silent:
         return bool(closer)
-    next_line = _line_behind(state, start_line, end_line, closer)
+    next_line = start_line + 1
+    if not closed_by(line[2:], closer):
+        next_line = _line_behind(state, start_line, end_line, closer)
     text = state.getLines(start_line, next_line, state.blkIndent, keepLastLF=False).strip()
     token = state.push("formula_block", "math", 0)
-    token.content = text[2:].removesuffix(closer).strip()
-    token.info = "" if closed_by(text[2:], closer) else "open"
+    closed = closed_by(text[2:], closer)
+    token.content = text[2:].removesuffix(closer).strip() if closed else text
+    token.info = "" if closed else "open"
     token.map = [start_line, next_line]
     state.line = next_line
     return True
 
 
 def _line_behind(state: StateBlock, start_line: int, end_line: int, closer: str) -> int:
-    """The line behind a formula: at its end, or at a blank line, as one that is still growing has no end yet."""
-    if closed_by(state.src[state.bMarks[start_line] : state.eMarks[start_line]].lstrip()[2:], closer):
-        return start_line + 1
+    """The line behind a formula of several lines; one that is still growing ends at a blank line."""
     for line in range(start_line + 1, end_line):
         if state.isEmpty(line) or state.sCount[line] < state.blkIndent:
             return line

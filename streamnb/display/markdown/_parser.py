@@ -73,7 +73,8 @@ def _inline(state: StateCore) -> None:
     for at, token in enumerate(state.tokens):
         if token.type != "inline":
             continue
-        if token.content[:4] in _BOXES and at > 1 and state.tokens[at - 2].type == "list_item_open":
+        around = [before.type for before in state.tokens[max(at - 2, 0) : at]]
+        if around == ["list_item_open", "paragraph_open"] and token.content[:4] in _BOXES:
             token.content = _BOXES[token.content[:4]] + token.content[4:]
         token.children = []
         if work.text(token.content):

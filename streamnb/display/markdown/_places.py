@@ -98,9 +98,8 @@ def _with_marks(token: Token, before: Token, placed: Sequence[Placed], lines: _L
     end = 0
     for offset, number in placed:
         line = lines.number(offset) - _first_line(token)
-        position = len(token.content)
-        if line < len(content):
-            line = max(0, line)
+        position = 0 if line < 0 else len(token.content)
+        if 0 <= line < len(content):
             position = starts[line] + max(0, len(content[line].rstrip()) - lines.behind(offset))
         parts += [token.content[end:position], cite(number)]
         end = position

@@ -52,7 +52,7 @@ def _piecemeal(text: str, work: Work) -> list[str]:
     for start, end in split(text):
         piece = text[start:end]
         work.bare, work.placed = take_out(piece)
-        parts.append(_html(piece, work) if work.structure() else _pre(piece))
+        parts.append(_html(piece, work) if work.structure() else f"{_pre(piece)}\n")
     return parts
 
 
@@ -67,4 +67,4 @@ def _html(text: str, work: Work) -> str:
 def _pre(text: str) -> str:
     # HTML drops one line end right after <pre>, once in the sanitizer and once in the page
     start = "\n\n" if text.startswith("\n") else ""
-    return f"<pre>{start}{written(text)}</pre>\n"
+    return f"<pre>{start}{written(text)}</pre>"

@@ -16,9 +16,9 @@ _MATHML: Final = (
     "math mrow mi mn mo ms mtext mspace msup msub msubsup mfrac msqrt mroot munder mover munderover mtable mtr mtd "
     "mstyle mpadded mphantom menclose"
 )
-_MATHML_ATTRIBUTES: Final = (
-    "display mathvariant stretchy fence separator lspace rspace columnalign linethickness width height depth accent "
-    "accentunder largeop movablelimits form minsize maxsize notation"
+_LENGTHS: Final = "lspace rspace linethickness width height depth minsize maxsize"
+_WORDS: Final = (
+    "display mathvariant stretchy fence separator columnalign accent accentunder largeop movablelimits form notation"
 )
 _SIDE: Final = re.compile(r"snb-(?:left|center|right)")
 _VALUES: Final[dict[tuple[str, str], re.Pattern[str]]] = {
@@ -33,21 +33,23 @@ _VALUES: Final[dict[tuple[str, str], re.Pattern[str]]] = {
     ("th", "class"): _SIDE,
     ("td", "class"): _SIDE,
 }
-_MATHML_VALUE: Final = re.compile(
-    r"[a-z]{1,30}(?:[ -][a-z]{1,30}){0,3}|[+-]?1?\d?(?:\.\d{1,3})?(?:em|ex|px|pt|mu|width)?", re.ASCII
+_LENGTH: Final = re.compile(
+    r"[+-]?1?\d?(?:\.\d{1,3})?(?:em|ex|px|pt|mu|width)?|(?:negative)?(?:thin|medium|thick)mathspace", re.ASCII
 )
-"""Words, and lengths below 20 units: nothing in a formula may be pushed over the page around it."""
+"""Less than 20 of any unit: nothing in a formula may be pushed over the page around it."""
+
+_WORD: Final = re.compile(r"[a-z]{1,30}(?:[ -][a-z]{1,30}){0,3}")
 
 
 def _kept(tag: str, name: str, value: str) -> str | None:
-    pattern = _VALUES.get((tag, name), _MATHML_VALUE)
+    pattern = _VALUES.get((tag, name)) or (_LENGTH if name in _LENGTHS.split() else _WORD)
     return value if pattern.fullmatch(value) else None
 
 
 _CLEANER: Final = nh3.Cleaner(
     tags={*_BLOCKS.split(), *_INLINE.split(), *_MATHML.split()},
     attributes={
-        **{tag: set(_MATHML_ATTRIBUTES.split()) for tag in _MATHML.split()},
+        **{tag: {*_LENGTHS.split(), *_WORDS.split()} for tag in _MATHML.split()},
         **{tag: {name for owner, name in _VALUES if owner == tag} for tag, _ in _VALUES},
     },
     attribute_filter=_kept,

@@ -101,7 +101,7 @@ class _Cutter:
         item = _ITEM.match(body) if indent < _CODE_INDENT and not _RULE.match(body) else None
         if block.kind == "list" and item:
             return _goes_on_list(block, item, indent, body, blank=blank)
-        if not blank and indent >= _CODE_INDENT and block.kind != "text":  # or is it code behind it?
+        if not blank and indent >= _CODE_INDENT and block.kind == "table":  # it is code behind it, if this is a table
             block.perhaps_a_list()
         if blank or indent >= _CODE_INDENT:
             return not blank

@@ -4,10 +4,14 @@
 const BUDGET_MS = 8; // of one frame: the rest of a long text waits for the next; its end comes first
 const HOLDS_BLOCKS = /^(p|h[1-6]|[uo]l|li|blockquote|pre|table|t\w+|div)$/;
 
-/** Every attribute, for comparing. @param {Node} node */
+/** Every attribute but what a reader's doing has left there, for comparing. @param {Node} node */
 function looks(node) {
-  return node instanceof Element ? [...node.attributes].map(({ name, value }) => `${name}=${value}`).join() : "";
+  if (!(node instanceof Element)) return "";
+  return [...node.attributes].map(({ name, value }) => (name.startsWith("data-lm") ? "" : `,${name}=${value}`)).join("");
 }
+
+/** Whether it is a button that says "copied" for a while. @param {Node} node */
+const isSaying = (node) => node instanceof HTMLElement && Boolean(node.dataset.said);
 
 /** Make the children of `old` those of `fresh`, changing what differs: selections, focus and scrolled code stay. */
 function patch(/** @type {Node} */ old, /** @type {Node} */ fresh) {
@@ -15,7 +19,7 @@ function patch(/** @type {Node} */ old, /** @type {Node} */ fresh) {
   for (const node of [...fresh.childNodes]) {
     const next = at && at.nextSibling;
     if (!at) old.appendChild(node);
-    else if (at.nodeName !== node.nodeName || looks(at) !== looks(node)) old.replaceChild(node, at);
+    else if (at.nodeName !== node.nodeName || (looks(at) !== looks(node) && !isSaying(at))) old.replaceChild(node, at);
     else if (!(at instanceof Text && node instanceof Text)) patch(at, node);
     else if (node.data.startsWith(at.data)) at.appendData(node.data.slice(at.length));
     else at.data = node.data;

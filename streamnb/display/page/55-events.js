@@ -203,7 +203,7 @@ function buildEvents(store, lane) {
     /** @type {Record<string, number>} */
     const moves = { ArrowUp: -1, ArrowDown: 1, PageUp: -page, PageDown: page, Home: -total, End: total };
     if (key === "Escape" && !drawer.hidden) open(false);
-    else if (target === list && total && Object.hasOwn(moves, key)) select(at < 0 ? inSight()[0] : at + moves[key]);
+    else if (target === list && total && Object.hasOwn(moves, key)) select((at < 0 ? inSight()[0] - Math.sign(moves[key]) : at) + moves[key]);
     else if (target === list && at >= 0 && (key === "Enter" || key === " ")) open(true);
     else return;
     event.preventDefault();

@@ -155,7 +155,7 @@ function drawStrip(holder, pick, store, race = false) {
     legend.hidden = Boolean(words);
     setText(said, race && aimed && words ? `${laneLetter(aimed.i)} \u00b7 ${words}` : words);
     cursor.setAttribute("d", row && words ? `M${row.x(list[at].t)} ${row.top - 4}V${row.floor + 5}` : "");
-    for (const [key, value] of Object.entries({ max: list.length, now: at + 1, text: said.textContent })) plot.setAttribute(`aria-value${key}`, String(value));
+    for (const [key, value] of Object.entries({ max: (row || rows[0])?.seen.list.length ?? 0, now: at + 1, text: said.textContent })) plot.setAttribute(`aria-value${key}`, String(value));
     return at;
   };
   const draw = () => {
