@@ -49,6 +49,7 @@ def test_columns_fill_in_parallel_somebody_leads_and_a_bundle_with_table_and_pic
     pictures = bundle.locator("img[src^='data:image/svg+xml']").evaluate_all("(all) => all.map((one) => one.naturalWidth)")
     assert len(pictures) >= 4
     assert all(pictures), "every picture can be drawn"
+    page.set_viewport_size({"width": 1400, "height": 1800})
     shot(bundle, "race-bundle")
     (output,) = outputs(page, 1)
     assert set(output["data"]) == {"text/html", "text/plain"}

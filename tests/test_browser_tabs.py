@@ -184,8 +184,9 @@ def test_the_saved_notebook_shows_answer_sources_and_timing_without_a_kernel_and
     page.get_by_role("button", name="Select Kernel").click()
     reopened = page.locator(".jp-NotebookPanel:visible .jp-Cell").nth(1)
     shows_it_all(reopened)
-    page.set_viewport_size({"width": 1400, "height": 1400})
-    shot(reopened, "reopened")
+    for width in (400, 1400):
+        page.set_viewport_size({"width": width, "height": 1400})
+        shot(reopened, f"reopened-{width}")
 
     html, _ = HTMLExporter().from_notebook_node(saved)
     (tmp_path / "saved.html").write_text(html)

@@ -232,7 +232,7 @@ def test_the_image_holds_the_same_picture_in_colours_of_its_own():
         (strip.race_image([("x", READS, 100, 1100, ())]), strip.race([("x", READS, 100, 1100, ())])),
     ):
         alt, height, data = re.fullmatch(
-            r'<img alt="([^"<>]*)" width="100%" height="(\d+)" style="max-width:640px" '
+            r'<img alt="([^"<>]*)" width="100%" height="(\d+)" style="min-width:380px;max-width:640px" '
             r'src="data:image/svg\+xml;base64,([^"]*)">',
             shown,
         ).groups()

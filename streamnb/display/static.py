@@ -184,7 +184,7 @@ def _timing(lane: Lane, final: FinalState) -> str:
         phases=lane.phases,
         label=summary_line(final),
     )
-    return f'<div style="padding:8px 12px 2px;border-top:1px solid {_LINE}">{picture}</div>'
+    return f'<div style="padding:8px 12px 2px;overflow-x:auto;border-top:1px solid {_LINE}">{picture}</div>'
 
 
 def _request(final: FinalState) -> str:

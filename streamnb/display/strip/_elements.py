@@ -12,6 +12,8 @@ from typing import Final, NamedTuple
 
 GUTTER: Final = 13
 """Share of the width that the numbers of the silences have, percent."""
+_LEAST: Final = 380
+"""px: a narrower place scrolls; there the labels would be cut off or stand on each other."""
 ROUND: Final = 'stroke-linecap="round"'
 
 
@@ -75,4 +77,4 @@ def element(drawing: str, height: int, words: str, ink: Ink, width: int | None) 
 def image_of(drawing: str, height: int, words: str, width: int) -> str:
     data = base64.b64encode(element(drawing, height, words, PAPER, None).encode()).decode("ascii")
     source = f'src="data:image/svg+xml;base64,{data}"'
-    return f'<img alt="{html.escape(words)}" width="100%" height="{height}" style="max-width:{width}px" {source}>'
+    return f'<img alt="{html.escape(words)}" width="100%" height="{height}" style="min-width:{_LEAST}px;max-width:{width}px" {source}>'
