@@ -6,7 +6,8 @@ import signal
 
 import ipykernel
 import pytest
-from lab_page import NEEDS_BROWSER, cell, contrast, looks, outputs, reload, run_cell, run_cells, seconds, spilled
+from lab_page import NEEDS_BROWSER, cell, looks, outputs, reload, run_cell, run_cells, seconds
+from page_checks import contrast, spilled
 from synthetic_stream import PROSE
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="the extra `test` brings playwright")
@@ -30,7 +31,7 @@ WITHOUT_HOOK = "from streamnb.display import widget\nwidget.can_hear = lambda: F
 
 
 def test_tokens_arrive_though_messages_get_lost_the_clock_ticks_in_silence_and_the_bundle_stays(notebook):
-    steps = "[*words(20, 0.05, 'reasoning'), *words(20, 0.05), Step(3, (Event('delta', 'last words'),))]"
+    steps = "[*words(40, 0.05, 'reasoning'), *words(20, 0.05), Step(3, (Event('delta', 'last words'),))]"
     page = notebook(DROP + IMPORTS + f"_ = run({steps})")
     errors = []
     page.on("pageerror", lambda error: errors.append(str(error)))
@@ -134,12 +135,30 @@ def test_a_page_reloaded_while_the_cell_runs_has_the_whole_text_when_it_ends(not
     assert len(page.locator(".snb-answer").text_content().split()) == 70
 
 
+def test_the_focus_stays_on_a_button_beside_code_that_grows(notebook):
+    page = notebook(IMPORTS + "_ = run([Step(0.1, (Event('delta', '```python\\n'),)), *words(2000, 0.02)])")
+    run_cells(page)
+    copy = page.locator(".snb-copy")
+    copy.focus()
+    before = page.locator(".snb-codebox pre").text_content()
+    grown = "(n) => document.querySelector('.snb-codebox pre').textContent.length > n + 40"
+    page.wait_for_function(grown, arg=len(before))
+    expect(copy).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(copy).to_have_attribute("data-said", "copied")
+    copied = page.evaluate("() => navigator.clipboard.readText()")
+    assert copied.startswith(before)
+    assert len(copied) > len(before) + 40
+    page.keyboard.press("Escape")
+    expect(page.locator("h4")).to_contain_text(re.compile("stopped|interrupted"))
+
+
 def test_model_text_is_text_wherever_it_is_shown(notebook):
     evil = "<img src=x onerror='window.hit=1'><script>window.hit=1</script>[x](javascript:hit)</pre></script>\\u202e"
     event = f"Event(kind, {evil!r}.replace('\\\\u202e', chr(0x202E)))"
     page = notebook(
         IMPORTS + f"kinds = ('reasoning', 'message', 'delta', 'error')\n"
-        f"_ = run([Step(0.1, tuple({event} for kind in kinds)), *words(20, 0.05)])"
+        f"_ = run([Step(0.1, tuple({event} for kind in kinds)), *words(40, 0.05)])"
     )
     requests = []
     run_cells(page)

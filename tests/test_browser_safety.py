@@ -1,150 +1,39 @@
-"""Hostile texts in real pages: nothing runs, nothing is fetched, nothing on the page changes but what shows them."""
-
 from __future__ import annotations
 
-import contextlib
+import concurrent.futures
 import json
-import shutil
-import socket
-import threading
-from pathlib import Path
 
+import nbclient
 import nbformat
 import pytest
 from hostile import HOSTILE, STORMS
-from lab_page import CHROMIUM, FLAGS, HAS_LAB, command, kernel_ready, running_lab
+from hostile_page import Beacon, Watch, faults
+from lab_page import CHROMIUM, FLAGS, NEEDS_BROWSER, WHOLE, cell, command, kernel_ready, running_lab
 from nbconvert import HTMLExporter
-
-import streamnb.display
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="the extra `test` brings playwright")
 expect = sync_api.expect
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: apt-get install chromium"),
-    pytest.mark.skipif(not HAS_LAB, reason="no JupyterLab: pip install streamnb[test]"),
-]
+pytestmark = NEEDS_BROWSER
 
-PER_CELL = 20
-"""Outputs of one cell: JupyterLab folds away what is beyond 50."""
-OWN_STYLE = (Path(streamnb.display.__file__).parent / "static.css").read_text(encoding="utf-8")
-AUDIT = """(css) => {
-  const bad = [];
-  const elements = /^(script|i?frame|object|embed|applet|form|base|meta|link|video|audio|source|track|picture|marquee|title|set|use|template|slot|portal|foreignobject|image|animate.*|noscript|xmp|plaintext|dialog|canvas|maction|mglyph|annotation.*)$/i;
-  const acting = /^(on.*|src(doc|set)|.*action|ping|background|poster|data|archive|codebase|classid|xlink:.*|is|slot|popover.*|autofocus|contenteditable|http-equiv|nonce|data-commandlinker.*)$/i;
-  const plain = /^(href|title|target|rel|start|class|stretchy|fence|separator|.space|columnalign|linethickness|width|height|depth|accent(under)?|largeop|movablelimits|form|m..size|notation|display|mathvariant|xmlns|data-tip)$/;
-  const inText = ".snb-md, .snb-static .snb-doc";
-  for (const root of document.querySelectorAll(".jp-OutputArea-output")) {
-    for (const el of root.querySelectorAll("*")) {
-      const say = (why) => bad.push(`${why}: ${el.outerHTML.slice(0, 200)}`);
-      if (elements.test(el.localName)) say("element");
-      if (el.localName === "style" && el.textContent !== css) say("style");
-      if (el.localName === "img" && !/^data:image[/]svg[+]xml;base64,/.test(el.src)) say("image");
-      for (const { name, value } of el.attributes) {
-        const known = plain.test(name) || el.matches("button, button *, summary, details, .snb-codebox");
-        if (acting.test(name) || (el.closest(inText) && !el.matches(inText) && !known)) say(name);
-        if (/^(id|name)$/.test(name) && !/^(snb|jp)-/.test(value) && !el.matches(".snb-ask *")) say(name);
-      }
-      if (!el.hasAttribute("href")) continue;
-      if (el.localName !== "a" || !/^(https?|mailto):$/.test(el.protocol)) say("link");
-      if (el.rel !== "noopener noreferrer nofollow" || el.target !== "_blank") say("link without rel");
-    }
-  }
-  if (document.getElementById("hit") || document.getElementsByName("hit").length) bad.push("clobbered");
-  return bad;
+ACTING = [text for name, text in HOSTILE.items() if name not in STORMS]
+GROUP = 14
+"""Texts on the screen at a time: what JupyterLab lays out in one go, and it folds away what is beyond 50 outputs."""
+NO_CONTENTS = {"toc-extension/registry": '{"includeOutput": false}'}
+"""JupyterLab makes its table of contents anew, of all outputs, when one changes."""
+LAB_REL = "noopener"
+"""What JupyterLab writes over `rel` of every link in an output."""
+ENDS = """([selector, ends]) => {
+  const text = [...document.querySelectorAll(selector)].map((one) => one.textContent).join(" ");
+  return ends.every((end) => text.includes(end));
 }"""
-LOOK = """() => {
-  const look = getComputedStyle(document.body);
-  return ["display", "visibility", "opacity", "position", "color", "font", "background", "filter", "transform", "overflow",
-    "pointer-events", "list-style-image", "cursor", "animation", "border"].map((name) => look.getPropertyValue(name));
-}"""
-LAST = """async (url) => {
-  await fetch(url, { mode: "no-cors" });
-  await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
-}"""
-
-
-class Beacon:
-    """A server nobody may ever call: counts every connection, whatever comes over it."""
-
-    def __init__(self) -> None:
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
-        self.calls: list[str] = []
-        threading.Thread(target=self._listen, daemon=True).start()
-
-    def _listen(self) -> None:
-        with contextlib.suppress(OSError):  # closed
-            while True:
-                wire, _ = self._listener.accept()
-                self.calls.append("a connection")
-                threading.Thread(target=self._answer, args=(wire, len(self.calls) - 1), daemon=True).start()
-
-    def _answer(self, wire: socket.socket, at: int) -> None:
-        with wire, contextlib.suppress(OSError):
-            self.calls[at] = wire.recv(4096).decode("latin-1").partition("\r\n")[0]
-            wire.sendall(b"HTTP/1.1 404 no\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
-
-    def close(self) -> None:
-        self._listener.close()
-
-
-class Watch:
-    """What happens on a page from here on that nobody asked for."""
-
-    def __init__(self, page, beacon) -> None:
-        self._page, self._beacon = page, beacon
-        self._n_before = len(beacon.calls)
-        self._look = None
-        self.effects: list[str] = []
-        say = self.effects.append
-        page.on("dialog", lambda dialog: (say(f"dialog {dialog.message}"), dialog.dismiss()))
-        page.on("popup", lambda popup: say(f"page {popup.url}"))
-        page.on("download", lambda download: say(f"download {download.url}"))
-        page.on("pageerror", lambda error: say(f"error {error}"))
-        page.on("framenavigated", lambda frame: say(f"navigated {frame.url}"))
-        page.on("request", self._requested)
-
-    def _requested(self, request) -> None:
-        own = {"script", "fetch", "xhr", "font"}  # the page's own code, as it is needed
-        if request.url.startswith("http") and request.resource_type not in own:
-            self.effects.append(f"request {request.resource_type} {request.url}")
-
-    def start(self):
-        """The page is loaded; what it looks like is to stay."""
-        self.effects.clear()
-        self._look = self._page.evaluate(LOOK)
-        return self
-
-    def end(self) -> list[str]:
-        """Everything that happened. A call of our own comes last: whoever was on the way has arrived then."""
-        self._page.evaluate(LAST, f"http://{self._beacon.address}/last")
-        calls = self._beacon.calls[self._n_before :]
-        assert calls.pop() == "GET /last HTTP/1.1"
-        hit = self._page.evaluate("() => String(window.hit)")
-        self.effects += [f"call {call}" for call in calls]
-        self.effects += [f"hit {hit}"] * (hit != "undefined")
-        self.effects += ["look"] * (self._look is not None and self._page.evaluate(LOOK) != self._look)
-        return self.effects
+UNFOLD = "() => { for (const one of document.querySelectorAll('.jp-OutputArea-output details')) one.open = true; }"
 
 
 @pytest.fixture(scope="module")
-def beacon():
-    beacon = Beacon()
-    yield beacon
-    beacon.close()
-
-
-@pytest.fixture(scope="module")
-def lab(tmp_path_factory, beacon):
-    root = tmp_path_factory.mktemp("lab")
-    every_cell = root / "config/lab/user-settings/@jupyterlab/notebook-extension/tracker.jupyterlab-settings"
-    every_cell.parent.mkdir(parents=True)
-    every_cell.write_text('{"windowingMode": "none"}')  # outputs below the screen are on the page too
-    texts = [text.replace("BEACON", beacon.address) for text in HOSTILE.values()]
-    (root / "texts.json").write_text(json.dumps(texts))
-    with running_lab(root) as lab:
+def lab(tmp_path_factory):
+    """A JupyterLab of its own: what was attacked is used for nothing else."""
+    with running_lab(tmp_path_factory.mktemp("attacked"), **WHOLE, **NO_CONTENTS) as lab:
         yield lab
 
 
@@ -156,31 +45,154 @@ def browser():
         chromium.close()
 
 
-def opened(lab, browser, name: str, *cells: str):
-    """A notebook with these cells, in a page."""
-    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
-    book.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    nbformat.write(book, lab.root / f"{name}.ipynb")
-    page = browser.new_page(viewport={"width": 1400, "height": 800})
-    page.goto(f"{lab.url}/lab/tree/{name}.ipynb?reset")
-    kernel_ready(page)
-    return page
+@pytest.fixture
+def beacon():
+    beacon = Beacon()
+    yield beacon
+    beacon.close()
+
+
+class Desk:
+    """Pages of one test, and what happened on them."""
+
+    def __init__(self, lab, browser, beacon) -> None:
+        self.folder, self._url, self._browser, self._beacon = lab.root, lab.url, browser, beacon
+        own = ("static/", "lab/", "api/", "kernelspecs/", "lsp/")
+        self._own = [f"{lab.url}/{place}" for place in own]
+        self.pages: list = []
+
+    def page(self, address: str, *own: str):
+        """A page and its watch; own: what it may fetch."""
+        page = self._browser.new_page(viewport={"width": 1400, "height": 800})
+        self.pages.append(page)
+        watch = Watch(page, self._beacon, *own)
+        page.goto(address)
+        return page, watch
+
+    def notebook(self, name: str, *cells: str):
+        """A notebook with a kernel that is ready."""
+        book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+        book.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+        nbformat.write(book, self.folder / f"{name}.ipynb")
+        page, watch = self.page(f"{self._url}/lab/tree/{name}.ipynb?reset", *self._own)
+        kernel_ready(page)
+        return page, watch.start()
+
+    def stage(self, name: str, texts, *cells: str):
+        """A notebook whose first cell has these texts in its hands."""
+        texts = [text.replace("BEACON", self._beacon.address) for text in texts]
+        (self.folder / "texts.json").write_text(json.dumps(texts))
+        return self.notebook(name, "from hostile_runs import *\nstage = Stage('texts.json')", *cells)
+
+    def saved(self, page, name: str):
+        """The notebook of a page, as it is saved."""
+        command(page, "docmanager:save")
+        return nbformat.read(self.folder / f"{name}.ipynb", 4)
+
+    def reopened(self, book):
+        """A page with a notebook that came from elsewhere: not trusted, and without a kernel."""
+        book = nbformat.from_dict({**book, "metadata": {}, "cells": [*book.cells, nbformat.v4.new_raw_cell("theirs")]})
+        nbformat.write(book, self.folder / "theirs.ipynb")
+        page, watch = self.page(f"{self._url}/lab/tree/theirs.ipynb?reset", *self._own)
+        page.locator(".jp-Dialog .jp-mod-reject", has_text="No Kernel").click()
+        page.wait_for_selector(".jp-Notebook .jp-RawCell")
+        trusted = "() => [...window.jupyterapp.shell.currentWidget.model.cells].filter((one) => one.trusted).length"
+        assert page.evaluate(trusted) == 0
+        return page, watch
+
+    def exported(self, book):
+        """A page with what nbconvert makes of a notebook; it wants its scripts from elsewhere and gets none."""
+        path = self.folder / "exported.html"
+        path.write_text(HTMLExporter().from_notebook_node(book)[0], encoding="utf-8")
+        return self.page(path.as_uri(), "file:", "https://")
+
+
+@pytest.fixture
+def desk(lab, browser, beacon):
+    desk = Desk(lab, browser, beacon)
+    yield desk
+    for page in desk.pages:
+        page.evaluate("() => window.jupyterapp?.shell.currentWidget?.context?.sessionContext?.shutdown()")
+        page.close()
 
 
 def run(page, *indexes: int):
     for index in indexes:
-        page.evaluate(
-            "async (i) => { const app = window.jupyterapp; app.shell.currentWidget.content.activeCellIndex = i;"
-            " await app.commands.execute('notebook:run-cell'); }",
-            index,
-        )
+        page.evaluate("(i) => { window.jupyterapp.shell.currentWidget.content.activeCellIndex = i; }", index)
+        command(page, "notebook:run-cell")
 
 
-def shown(page, kind: str, selector: str) -> int:
-    """How many of the hostile texts stand there whole: their ends are seen."""
-    return page.evaluate(
-        "([selector, kind, n]) => { const text = [...document.querySelectorAll(selector)].map((one) => one.textContent)"
-        ".join(' '); return [...Array(n).keys()].filter((i) => text.includes(`${kind}${String(i).padStart(3, 0)}end`))"
-        ".length; }",
-        [selector, kind, len(HOSTILE)],
-    )
+def until_whole(page, selector: str, texts=range(len(ACTING))):
+    """Wait until the answers to these texts stand there, to their ends."""
+    page.wait_for_function(ENDS, arg=[selector, [f"end{at:03}of{at:03}" for at in texts]])
+
+
+def test_the_beacon_and_the_watch_see_what_a_page_does_that_is_not_safe(desk, beacon):
+    evil = f"<img src=http://{beacon.address}/x onerror='window.hit=1'><script>alert(1)</script><style>body{{opacity:0}}"
+    page, watch = desk.notebook("control", f"from IPython.display import HTML\nHTML({evil!r})")
+    run(page, 0)
+    page.wait_for_function("() => window.hit === 1")
+    call, request = "call GET /x HTTP/1.1", f"request http://{beacon.address}/x"
+    assert {call, request, "dialog 1", "hit 1", "look"} <= set(watch.end())
+    assert {fault.partition(":")[0] for fault in faults(page)} == {"element", "image", "onerror", "style"}
+    book = desk.saved(page, "control")
+    _, watch = desk.reopened(book)
+    assert {call, request} <= set(watch.end())
+    page, watch = desk.exported(book)
+    page.wait_for_function("() => window.hit === 1")
+    assert {call, request, "dialog 1", "hit 1"} <= set(watch.end())
+
+
+def look_at_every_tab(page, panels):
+    """Show each tab of each panel, with the raw bytes of an event, until all of them have something to show."""
+    n = panels.count()
+    for tab, shown in {"timing": ".snb-timing", "events": ".snb-sizer .snb-row", "request": ".snb-call"}.items():
+        page.evaluate("(tab) => document.querySelectorAll(`.snb-tab[id$='-${tab}']`).forEach((one) => one.click())", tab)
+        page.wait_for_function("([shown, n]) => document.querySelectorAll(shown).length >= n", arg=[shown, n])
+        if tab == "events":
+            page.evaluate("(row) => document.querySelectorAll(row).forEach((one) => one.click())", f"{shown}:first-child")
+            page.wait_for_function(
+                "(n) => [...document.querySelectorAll('.snb-drawer .snb-raw')].filter((one) => one.textContent).length >= n",
+                arg=n,
+            )
+
+
+def test_hostile_texts_do_nothing_in_a_live_panel_its_saved_output_a_replay_or_an_export(desk):
+    n = len(ACTING)
+    groups = range(0, n, GROUP)
+    cells = [f"stage.panels({first}, {GROUP})" for first in groups]
+    cells += ["stage.record()", *(f"stage.replays({first}, 3 * {GROUP})" for first in range(0, n, 3 * GROUP))]
+    page, watch = desk.stage("hostile", ACTING, *cells, "stage.live_replays(0, 5)", "stage.end()")
+    run(page, 0)
+    end = len(cells) + 2
+    import time
+    T=time.time()
+    for index, first in enumerate(groups, 1):
+        run(page, index)
+        until_whole(page, ".snb-panel .snb-answer", range(first, min(first + GROUP, n)))
+        assert faults(page, LAB_REL) == []
+        look_at_every_tab(page, page.locator(".snb-panel"))
+        assert faults(page, LAB_REL) == []
+        run(page, end)
+        until_whole(page, ".snb-static", range(first, min(first + GROUP, n)))
+        print(first, time.time()-T); T=time.time()
+    run(page, *range(len(groups) + 1, end))
+    print("replays", time.time()-T); T=time.time()
+    until_whole(page, ".snb-panel .snb-answer", range(5))
+    run(page, end)
+    page.evaluate(UNFOLD)
+    assert faults(page, LAB_REL) == []
+    assert watch.end() == []
+    print("end", time.time()-T); T=time.time()
+    book = desk.saved(page, "hostile")
+    html = [output["data"]["text/html"] for one in book.cells for output in one.outputs]
+    assert len(html) == 2 * n + 5
+    print("saved", time.time()-T); T=time.time()
+    for view, rels in ((desk.reopened, [LAB_REL]), (desk.exported, [])):
+        page, watch = view(book)
+        until_whole(page, ".jp-OutputArea-output")
+        watch.start()
+        page.evaluate(UNFOLD)
+        assert faults(page, *rels) == []
+        assert watch.end() == []
+        print("view", time.time()-T); T=time.time()

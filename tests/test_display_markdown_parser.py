@@ -78,7 +78,11 @@ def test_brackets_without_end_leave_nothing_to_search_with():
     assert "<a" not in html
 
 
-def test_a_few_brackets_cost_a_text_nothing_of_its_links():
+def test_a_thousand_brackets_with_an_end_cost_a_text_nothing_of_its_links():
+    assert render("a[0] < b " * 1000 + "[c](https://c.example)").count("<a ") == 1
+
+
+def test_a_few_brackets_without_end_cost_a_text_nothing_of_its_links():
     html = render("[a [b a[0] a[1] [c](https://c.example) ![ [d](https://d.example)")
     assert html.count("<a ") == 2
 

@@ -38,10 +38,10 @@ def test_a_text_costs_its_length_and_more_for_signs():
 
 def test_a_search_that_was_made_is_paid_even_when_nothing_is_left():
     work = Work(left=1.0)
-    work.search(1000, found=False)
+    work.search(1000)
     assert work.left < 0
     before = work.left
-    work.search(0, found=True)
+    work.link()
     assert work.left < before
 
 

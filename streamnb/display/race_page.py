@@ -240,7 +240,9 @@ def _picture(lanes: Sequence[Lane]) -> str:
         (lane.header.names, lane.timeline.marks(), lane.timeline.t0_ms, lane.timeline.end_ms, lane.timeline.stalls())
         for lane in lanes
     ]
-    return f'<div style="padding:2px 0 6px;overflow-x:auto">{strip.race_image(rows)}</div>' if any(row[1] for row in rows) else ""
+    if not any(row[1] for row in rows):
+        return ""
+    return f'<div style="padding:2px 0 6px;overflow-x:auto">{strip.race_image(rows)}</div>'
 
 
 def _answers(shown: Sequence[tuple[Lane, Mapping[str, str]]]) -> Iterable[str]:

@@ -5,10 +5,11 @@ Knows markdown-it and where it is slow or careless. Must not know: HTML, how lin
 
 from __future__ import annotations
 
+import types
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from markdown_it import MarkdownIt, rules_block, rules_inline
+from markdown_it import MarkdownIt, helpers, rules_block, rules_inline
 from markdown_it.rules_block import StateBlock
 from markdown_it.rules_core import StateCore
 from markdown_it.rules_inline import StateInline
@@ -37,6 +38,7 @@ def build(options: Mapping[str, Any] = OPTIONS) -> MarkdownIt:
     """A parser. It needs `{"work": Work}` as its environment."""
     md = MarkdownIt("js-default", dict(options), renderer_cls=Page)
     md.disable("image")
+    md.helpers = types.SimpleNamespace(**{**vars(helpers), "parseLinkLabel": _label_end})  # type: ignore[assignment]
     md.normalizeLink = _target  # type: ignore[method-assign]
     md.validateLink = _is_target  # type: ignore[method-assign]
     md.normalizeLinkText = str  # type: ignore[method-assign, assignment]
@@ -95,25 +97,30 @@ def _table(state: StateBlock, start_line: int, end_line: int, silent: bool) -> b
     return affordable and rules_block.table(state, start_line, end_line, silent=False)
 
 
+def _label_end(state: StateInline, start: int, disable_nested: bool = False) -> int:
+    """Where a bracket ends, or -1. One without an end is sought to the end of the text: all of that is paid for."""
+    end = helpers.parseLinkLabel(state, start, disable_nested)
+    _work(state).search((state.posMax if end < 0 else end) - start)
+    return end
+
+
 def _link(state: StateInline, silent: bool) -> bool:
-    """A link. Every bracket without an end is sought to the end of the text: that is paid for, and ends."""
-    return state.src[state.pos] == "[" and _searched(rules_inline.link, state, silent)
+    return state.src[state.pos] == "[" and _linked(rules_inline.link, state, silent)
 
 
 def _autolink(state: StateInline, silent: bool) -> bool:
-    return state.src[state.pos] == "<" and _searched(rules_inline.autolink, state, silent)
+    return state.src[state.pos] == "<" and _linked(rules_inline.autolink, state, silent)
 
 
-def _searched(rule: Callable[[StateInline, bool], bool], state: StateInline, silent: bool) -> bool:
-    """What a rule finds, as long as the budget lasts, with the marks in its source: an address loses them."""
+def _linked(rule: Callable[[StateInline, bool], bool], state: StateInline, silent: bool) -> bool:
+    """A link as long as the budget lasts, with the marks in its source: an address loses them."""
     start, work = state.pos, _work(state)
-    if work.left <= 0:
+    if work.left <= 0 or not rule(state, silent):
         return False
-    found = rule(state, silent)
-    work.search((state.pos if found else state.posMax) - start, found=found)
-    if found and not silent:
+    work.link()
+    if not silent:
         state.tokens[-1].meta = {"cites": numbers(state.src[start : state.pos])}
-    return found
+    return True
 
 
 def _entity(state: StateInline, silent: bool) -> bool:

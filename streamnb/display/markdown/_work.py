@@ -24,6 +24,7 @@ _PER_RULE_MARK: Final = 3.0
 _PER_CHARACTER: Final = 0.1
 _PER_SIGN: Final = 2.5
 _PER_DELIMITER: Final = 6.0
+_PER_SEARCH: Final = 5.0
 _PER_STEP: Final = 0.15
 _PER_LINK: Final = 30.0
 _PER_CELL: Final = 15.0
@@ -68,9 +69,13 @@ class Work:
         signs = _PER_SIGN * len(_SIGNS.findall(content)) + _PER_DELIMITER * n_delimiters
         return self.spend(_PER_CHARACTER * len(content) + signs)
 
-    def search(self, n_steps: int, *, found: bool) -> None:
-        """Pay for a search for the end of a link that was made; afterwards there may be nothing left."""
-        self.left -= _PER_STEP * n_steps + (_PER_LINK if found else 0)
+    def search(self, n_steps: int) -> None:
+        """Pay for a search that was made; afterwards there may be nothing left."""
+        self.left -= _PER_SEARCH + _PER_STEP * n_steps
+
+    def link(self) -> None:
+        """Pay for a link that was found."""
+        self.left -= _PER_LINK
 
     def cells(self, n_cells: int) -> bool:
         """Pay for a table."""

@@ -77,4 +77,5 @@ def element(drawing: str, height: int, words: str, ink: Ink, width: int | None) 
 def image_of(drawing: str, height: int, words: str, width: int) -> str:
     data = base64.b64encode(element(drawing, height, words, PAPER, None).encode()).decode("ascii")
     source = f'src="data:image/svg+xml;base64,{data}"'
-    return f'<img alt="{html.escape(words)}" width="100%" height="{height}" style="min-width:{_LEAST}px;max-width:{width}px" {source}>'
+    size = f'width="100%" height="{height}" style="min-width:{_LEAST}px;max-width:{width}px"'
+    return f'<img alt="{html.escape(words)}" {size} {source}>'
