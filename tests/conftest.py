@@ -69,7 +69,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 
 
 @pytest.fixture
-def desk(lab: Lab, pytestconfig: pytest.Config) -> Desk:
+def shared_desk(lab: Lab, pytestconfig: pytest.Config) -> Desk:
     """One Chromium, with one page of JupyterLab, for all tests in a row that want it."""
     stash = pytestconfig.stash
     if OPEN not in stash:
@@ -91,17 +91,17 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
     try:
         return (yield)
     finally:
-        if "desk" not in getattr(nextitem, "fixturenames", ()) and OPEN in item.config.stash:
+        if "shared_desk" not in getattr(nextitem, "fixturenames", ()) and OPEN in item.config.stash:
             item.config.stash[OPEN].close()
             del item.config.stash[OPEN]
 
 
 @pytest.fixture
-def notebook(desk: Desk, request: pytest.FixtureRequest) -> Iterator[Callable[..., Page]]:
+def notebook(shared_desk: Desk, request: pytest.FixtureRequest) -> Iterator[Callable[..., Page]]:
     """Opens a notebook with these cells and a kernel of its own that is ready."""
     name = re.sub(r"[^a-z0-9]+", "_", request.node.name.lower())
-    yield lambda *cells: desk.open(name, cells)
-    desk.clear()
+    yield lambda *cells: shared_desk.open(name, cells)
+    shared_desk.clear()
 
 
 @pytest.fixture

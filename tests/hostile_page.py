@@ -15,18 +15,29 @@ import streamnb.display
 
 STATIC_CSS = (Path(streamnb.display.__file__).parent / "static.css").read_text(encoding="utf-8")
 REL = "noopener noreferrer nofollow"
-_AUDIT = """([css, rels]) => {
-  const acting = /^(on.*|src(doc|set)|.*action|ping|background|poster|data|archive|codebase|classid|xlink:.*|is|slot|nonce|popover.*|autofocus|contenteditable|http-equiv|data-commandlinker.*)$/i;
-  const elements = /^(script|i?frame|object|embed|applet|form|base|meta|link|video|audio|source|track|picture|title|marquee|dialog|canvas|set|use|image|animate.*|foreignobject|template|slot|portal|noscript|xmp|plaintext|maction|mglyph|annotation.*|mjx-.*)$/i;
+_ELEMENTS = (
+    "script|i?frame|object|embed|applet|form|base|meta|link|video|audio|source|track|picture|title|marquee|dialog|canvas|"
+    "set|use|image|animate.*|foreignobject|template|slot|portal|noscript|xmp|plaintext|maction|mglyph|annotation.*|mjx-.*"
+)
+_ACTING = (
+    "on.*|src(doc|set)|.*action|ping|background|poster|data|archive|codebase|classid|xlink:.*|is|slot|nonce|popover.*|"
+    "autofocus|contenteditable|http-equiv|data-commandlinker.*"
+)
+_PLAIN = (
+    "href|title|target|rel|start|class|xmlns|data-tip|display|mathvariant|stretchy|fence|separator|[lr]space|columnalign|"
+    "linethickness|width|height|depth|accent(under)?|largeop|movablelimits|form|m(in|ax)size|notation"
+)
+"""What the elements of an answer may have."""
+_AUDIT = """([css, rels, ...patterns]) => {
+  const [elements, acting, plain] = patterns.map((pattern) => new RegExp(`^(${pattern})$`, "i"));
   const texts = ".snb-md, .snb-static .snb-doc";
-  const plain = /^(href|title|target|rel|start|class|stretchy|fence|separator|.space|columnalign|linethickness|width|height|depth|accent(under)?|largeop|movablelimits|form|m..size|notation|display|mathvariant|xmlns|data-tip)$/;
   const ours = "button, button *, summary, details, .snb-codebox";
   const bad = [];
   const check = (el) => {
     const say = (what) => bad.push(`${what}: ${el.outerHTML.slice(0, 200)}`);
     if (elements.test(el.localName)) say("element");
     if (el.localName === "style" && el.textContent !== css) say("style");
-    if (el.localName === "img" && !/^data:image[/]svg[+]xml;base64,[\\w+/=]+$/.test(el.getAttribute("src"))) say("image");
+    if (el.localName === "img" && !el.getAttribute("src").startsWith("data:image/svg+xml;base64,")) say("image");
     const inText = el.parentElement.closest(texts) && !el.matches(ours);
     for (const { name, value } of el.attributes) {
       if (acting.test(name) || (inText && !plain.test(name))) say(name);
@@ -58,7 +69,7 @@ def faults(page: Any, *rels: str) -> list[str]:
     Args:
         rels: what may stand in `rel` of a link, besides all that should.
     """
-    found: list[str] = page.evaluate(_AUDIT, [STATIC_CSS, [REL, *rels]])
+    found: list[str] = page.evaluate(_AUDIT, [STATIC_CSS, [REL, *rels], _ELEMENTS, _ACTING, _PLAIN])
     return found
 
 

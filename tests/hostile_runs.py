@@ -160,6 +160,16 @@ class Stage:
             self._paints.append(view.paint)
             self._ends.append(partial(view.close, final(text)))
 
+    def storms(self, first: int, n: int) -> None:
+        """Live panels with an answer alone, which comes in a few pieces."""
+        for at, text in list(enumerate(self._texts))[first : first + n]:
+            view = PanelView()
+            view.open(Header("demo", None, "demo", "", "r"), lambda: None)
+            for seq, piece in enumerate([*pieces(text), f"\n\n{mark(at)}"]):
+                view.arrive(Arrival(Chunk(seq, 0, S + seq * S, 1, 1, b"x"), (Event("delta", piece),)))
+                view.paint(S + seq * S)
+            self._ends.append(partial(view.close, Final(text, "", Outcome.COMPLETE, None, {}, ())))
+
     def end(self) -> None:
         """Close what is live: static outputs take the places."""
         for end in self._ends:

@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import concurrent.futures
 import json
+import re
 
 import nbclient
 import nbformat
 import pytest
 from hostile import HOSTILE, STORMS
 from hostile_page import Beacon, Watch, faults
-from lab_page import CHROMIUM, FLAGS, NEEDS_BROWSER, WHOLE, cell, command, kernel_ready, running_lab
+from lab_page import CHROMIUM, FLAGS, NEEDS_BROWSER, WHOLE, command, kernel_ready, running_lab
 from nbconvert import HTMLExporter
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="the extra `test` brings playwright")
@@ -17,12 +18,24 @@ expect = sync_api.expect
 pytestmark = NEEDS_BROWSER
 
 ACTING = [text for name, text in HOSTILE.items() if name not in STORMS]
+SAMPLE = [*ACTING[::10], HOSTILE["formula nesting"]]
+"""Of each sort a few, and what a typesetter takes a minute for."""
+WANTING = [*(HOSTILE[name] for name in sorted(STORMS)), "<b>" * 170_000, "a" * 600_000]
+LONGEST_TASK_MS = 3000
+"""Ten times what JupyterLab itself takes for an output of half a megabyte."""
 GROUP = 14
 """Texts on the screen at a time: what JupyterLab lays out in one go, and it folds away what is beyond 50 outputs."""
 NO_CONTENTS = {"toc-extension/registry": '{"includeOutput": false}'}
 """JupyterLab makes its table of contents anew, of all outputs, when one changes."""
 LAB_REL = "noopener"
 """What JupyterLab writes over `rel` of every link in an output."""
+CLICK = "(selector) => document.querySelectorAll(selector).forEach((one) => one.click())"
+AT_LEAST = "([selector, n]) => document.querySelectorAll(selector).length >= n"
+WATCH_TASKS = """() => {
+  window.tasks = [];
+  const keep = (list) => window.tasks.push(...list.getEntries().map((one) => one.duration));
+  new PerformanceObserver(keep).observe({ type: "longtask" });
+}"""
 ENDS = """([selector, ends]) => {
   const text = [...document.querySelectorAll(selector)].map((one) => one.textContent).join(" ");
   return ends.every((end) => text.includes(end));
@@ -50,6 +63,11 @@ def beacon():
     beacon = Beacon()
     yield beacon
     beacon.close()
+
+
+def _named(text: str, number: int) -> str:
+    """A text that says whose it is when it acts."""
+    return text.replace("BEACON/", f"BEACON/{number}-").replace("hit=1", f"hit={number}")
 
 
 class Desk:
@@ -80,8 +98,8 @@ class Desk:
 
     def stage(self, name: str, texts, *cells: str):
         """A notebook whose first cell has these texts in its hands."""
-        texts = [text.replace("BEACON", self._beacon.address) for text in texts]
-        (self.folder / "texts.json").write_text(json.dumps(texts))
+        numbered = [_named(text, at + 1).replace("BEACON", self._beacon.address) for at, text in enumerate(texts)]
+        (self.folder / "texts.json").write_text(json.dumps(numbered))
         return self.notebook(name, "from hostile_runs import *\nstage = Stage('texts.json')", *cells)
 
     def saved(self, page, name: str):
@@ -122,13 +140,15 @@ def run(page, *indexes: int):
         command(page, "notebook:run-cell")
 
 
-def until_whole(page, selector: str, texts=range(len(ACTING))):
+def until_whole(page, selector: str, texts):
     """Wait until the answers to these texts stand there, to their ends."""
     page.wait_for_function(ENDS, arg=[selector, [f"end{at:03}of{at:03}" for at in texts]])
 
 
 def test_the_beacon_and_the_watch_see_what_a_page_does_that_is_not_safe(desk, beacon):
-    evil = f"<img src=http://{beacon.address}/x onerror='window.hit=1'><script>alert(1)</script><style>body{{opacity:0}}"
+    evil = (
+        f"<img src=http://{beacon.address}/x onerror='window.hit=1'><script>alert(1)</script><style>body{{opacity:0}}"
+    )
     page, watch = desk.notebook("control", f"from IPython.display import HTML\nHTML({evil!r})")
     run(page, 0)
     page.wait_for_function("() => window.hit === 1")
@@ -143,56 +163,150 @@ def test_the_beacon_and_the_watch_see_what_a_page_does_that_is_not_safe(desk, be
     assert {call, request, "dialog 1", "hit 1"} <= set(watch.end())
 
 
-def look_at_every_tab(page, panels):
-    """Show each tab of each panel, with the raw bytes of an event, until all of them have something to show."""
-    n = panels.count()
+def look_at_every_tab(page):
+    """Show each tab of every lane, and the raw bytes of an event, until all of them have something to show."""
+    n = page.locator(".snb-lane").count()
     for tab, shown in {"timing": ".snb-timing", "events": ".snb-sizer .snb-row", "request": ".snb-call"}.items():
-        page.evaluate("(tab) => document.querySelectorAll(`.snb-tab[id$='-${tab}']`).forEach((one) => one.click())", tab)
-        page.wait_for_function("([shown, n]) => document.querySelectorAll(shown).length >= n", arg=[shown, n])
+        page.evaluate(CLICK, f".snb-tab[id$='-{tab}']")
+        page.wait_for_function(AT_LEAST, arg=[shown, n])
         if tab == "events":
-            page.evaluate("(row) => document.querySelectorAll(row).forEach((one) => one.click())", f"{shown}:first-child")
-            page.wait_for_function(
-                "(n) => [...document.querySelectorAll('.snb-drawer .snb-raw')].filter((one) => one.textContent).length >= n",
-                arg=n,
-            )
+            page.evaluate(CLICK, f"{shown}:first-child")
+            page.wait_for_function(AT_LEAST, arg=[".snb-drawer .snb-raw:not(:empty)", n])
 
 
-def test_hostile_texts_do_nothing_in_a_live_panel_its_saved_output_a_replay_or_an_export(desk):
-    n = len(ACTING)
-    groups = range(0, n, GROUP)
-    cells = [f"stage.panels({first}, {GROUP})" for first in groups]
-    cells += ["stage.record()", *(f"stage.replays({first}, 3 * {GROUP})" for first in range(0, n, 3 * GROUP))]
-    page, watch = desk.stage("hostile", ACTING, *cells, "stage.live_replays(0, 5)", "stage.end()")
-    run(page, 0)
-    end = len(cells) + 2
-    import time
-    T=time.time()
-    for index, first in enumerate(groups, 1):
-        run(page, index)
-        until_whole(page, ".snb-panel .snb-answer", range(first, min(first + GROUP, n)))
-        assert faults(page, LAB_REL) == []
-        look_at_every_tab(page, page.locator(".snb-panel"))
-        assert faults(page, LAB_REL) == []
-        run(page, end)
-        until_whole(page, ".snb-static", range(first, min(first + GROUP, n)))
-        print(first, time.time()-T); T=time.time()
-    run(page, *range(len(groups) + 1, end))
-    print("replays", time.time()-T); T=time.time()
-    until_whole(page, ".snb-panel .snb-answer", range(5))
-    run(page, end)
-    page.evaluate(UNFOLD)
-    assert faults(page, LAB_REL) == []
-    assert watch.end() == []
-    print("end", time.time()-T); T=time.time()
-    book = desk.saved(page, "hostile")
-    html = [output["data"]["text/html"] for one in book.cells for output in one.outputs]
-    assert len(html) == 2 * n + 5
-    print("saved", time.time()-T); T=time.time()
+def groups(n: int) -> list[range]:
+    return [range(first, min(first + GROUP, n)) for first in range(0, n, GROUP)]
+
+
+def check_saved(desk, book, texts, *selectors: str):
+    """The saved notebook does nothing either: not trusted and without a kernel, or as a page of its own."""
     for view, rels in ((desk.reopened, [LAB_REL]), (desk.exported, [])):
         page, watch = view(book)
-        until_whole(page, ".jp-OutputArea-output")
+        for selector in selectors:
+            until_whole(page, selector, range(len(texts)))
         watch.start()
         page.evaluate(UNFOLD)
         assert faults(page, *rels) == []
         assert watch.end() == []
-        print("view", time.time()-T); T=time.time()
+
+
+def test_hostile_texts_do_nothing_in_a_live_panel_its_output_a_replay_a_saved_notebook_or_an_export(desk):
+    n = len(ACTING)
+    cells = [f"stage.panels({group.start}, {GROUP})" for group in groups(n)]
+    cells += ["stage.record()", *(f"stage.replays({first}, 3 * {GROUP})" for first in range(0, n, 3 * GROUP))]
+    page, watch = desk.stage("hostile", ACTING, "stage.end()", *cells)
+    run(page, 0)
+    for index, group in enumerate(groups(n), 2):
+        run(page, index)
+        until_whole(page, ".snb-panel .snb-answer", group)
+        assert faults(page) == [], "live"
+        look_at_every_tab(page)
+        assert faults(page, LAB_REL) == [], "live, on other tabs, and what ended before"
+        run(page, 1)
+        until_whole(page, ".snb-static", group)
+    run(page, *range(len(groups(n)) + 2, len(cells) + 2))
+    page.evaluate(UNFOLD)
+    assert faults(page, LAB_REL) == []
+    assert watch.end() == []
+    book = desk.saved(page, "hostile")
+    html = [output["data"]["text/html"] for one in book.cells for output in one.outputs]
+    assert len(html) == 2 * n, "each run and its replay, and nothing said on stderr"
+    check_saved(desk, book, ACTING, ".snb-static")
+
+
+@pytest.mark.parametrize("texts", [SAMPLE, pytest.param(ACTING, marks=pytest.mark.slow)], ids=["some", "all"])
+@pytest.mark.parametrize("kind", ["race", "chat"])
+def test_hostile_texts_do_nothing_where_several_runs_are_shown_together(desk, kind, texts):
+    cells = [f"stage.{kind}({group.start}, {GROUP})" for group in groups(len(texts))]
+    page, watch = desk.stage(kind, texts, "stage.end()", *cells)
+    run(page, 0)
+    for index, group in enumerate(groups(len(texts)), 2):
+        run(page, index)
+        until_whole(page, ".snb-panel", group)
+        look_at_every_tab(page)
+        assert faults(page, LAB_REL) == []
+        run(page, 1)
+        until_whole(page, ".snb-static", group)
+        page.evaluate(UNFOLD)
+        assert faults(page, LAB_REL) == []
+    assert watch.end() == []
+    check_saved(desk, desk.saved(page, kind), texts, ".snb-static")
+
+
+@pytest.mark.parametrize("texts", [SAMPLE[:5], pytest.param(ACTING, marks=pytest.mark.slow)], ids=["some", "all"])
+def test_hostile_texts_do_nothing_in_a_panel_that_replays_a_recording(desk, texts):
+    cells = [f"stage.live_replays({group.start}, {GROUP})" for group in groups(len(texts))]
+    page, watch = desk.stage("replay", texts, "stage.record()", "stage.end()", *cells)
+    run(page, 0, 1)
+    for index, group in enumerate(groups(len(texts)), 3):
+        run(page, index)
+        until_whole(page, ".snb-panel .snb-answer", group)
+        look_at_every_tab(page)
+        assert faults(page, LAB_REL) == []
+        run(page, 2)
+        until_whole(page, ".snb-static", group)
+    assert faults(page, LAB_REL) == []
+    assert watch.end() == []
+
+
+def test_texts_that_want_time_get_little_of_it_and_are_shown_whole(desk):
+    n = len(WANTING)
+    page, watch = desk.stage("storms", WANTING, f"stage.storms(0, {n})", "stage.end()")
+    run(page, 0)
+    page.evaluate(WATCH_TASKS)
+    run(page, 1)
+    until_whole(page, ".snb-panel .snb-answer", range(n))
+    assert faults(page) == []
+    run(page, 2)
+    until_whole(page, ".snb-static", range(n))
+    assert faults(page, LAB_REL) == []
+    assert watch.end() == []
+    assert max(page.evaluate("() => window.tasks"), default=0) < LONGEST_TASK_MS
+
+
+CITING = "%%chatstream oliver --sim -o run --pace tokens=40 --pace gap=0.002\nWhy?"
+
+
+def check_shown(page, run: dict[str, str]):
+    """Answer, sources and the picture of a run are there to be seen."""
+    answer = page.locator(".snb-doc")
+    words = re.findall(r"\w{4,}", run["text/plain"].partition("complete")[0])
+    assert len(words) > 10
+    expect(answer).to_be_visible()
+    text = answer.inner_text()
+    assert [word for word in words if word not in text] == []
+    assert re.findall(r"\[(\d)\]", text) == ["1", "2", "3"]
+    assert page.locator("ol a").evaluate_all("(all) => all.map((one) => one.host)") == [
+        "library.example.org",
+        "gravel.example.org",
+        "library.example.org",
+    ]
+    picture = page.locator("img[alt^='Timing of the reads']")
+    expect(picture).to_be_visible()
+    assert picture.evaluate("async (one) => { await one.decode(); return one.naturalWidth; }") > 100
+
+
+def test_a_saved_notebook_shows_answer_sources_and_picture_without_a_kernel_and_as_a_page(desk):
+    page, _ = desk.notebook("run", "%load_ext streamnb", CITING)
+    run(page, 0, 1)
+    book = desk.saved(page, "run")
+    check_kept(desk, book)
+
+
+def test_a_notebook_run_headless_keeps_the_same_and_no_widget(desk):
+    cells = [nbformat.v4.new_code_cell(source) for source in ("%load_ext streamnb", CITING)]
+    book = nbformat.v4.new_notebook(cells=cells)
+    client = nbclient.NotebookClient(book, timeout=60, kernel_name="python3")
+    with concurrent.futures.ThreadPoolExecutor(1) as elsewhere:  # the browser's event loop is this thread's
+        elsewhere.submit(client.execute).result()
+    check_kept(desk, book)
+
+
+def check_kept(desk, book):
+    (output,) = book.cells[1].outputs
+    assert set(output["data"]) == {"text/html", "text/plain"}
+    assert "widget" not in re.sub(r"--vscode-widget\S*", "", json.dumps(book))
+    for view in (desk.reopened, desk.exported):
+        page, watch = view(book)
+        check_shown(page, output["data"])
+        assert watch.end() == []
