@@ -115,6 +115,7 @@ class Stage:
         race.open(lambda: None)
         places = race.begin(0, "".join(texts))
         _feed(places, texts, first, race.paint)
+        self._paints.append(race.paint)
         self._ends += [partial(place.close, final(text)) for place, text in zip(places, texts, strict=True)]
         self._ends.append(race.close)
 
@@ -126,6 +127,7 @@ class Stage:
         handle = display(board.show(), raw=True, display_id=True)
         views = [board.view(text) for text in texts]
         _feed(views, texts, first, board.paint)
+        self._paints.append(board.paint)
         for view, text in zip(views, texts, strict=True):
             board.wants(view.lane, "text", text)
             self._ends.append(partial(view.close, final(text)))
@@ -140,9 +142,9 @@ class Stage:
 
             self._runs = list(pool.map(run, range(len(self._texts))))
 
-    def replays(self, first: int, n: int) -> None:
-        """The recordings at once, as static outputs."""
-        for run in self._runs[first : first + n]:
+    def replays(self, first: int, stop: int, step: int = 1) -> None:
+        """Some of the recordings, at once, as static outputs."""
+        for run in self._runs[first:stop:step]:
             replay(run.path, speed=math.inf, display="static")
 
     def live_replays(self, first: int, n: int) -> None:
@@ -164,7 +166,8 @@ class Stage:
         """Live panels with an answer alone, which comes in a few pieces."""
         for at, text in list(enumerate(self._texts))[first : first + n]:
             view = PanelView()
-            view.open(Header("demo", None, "demo", "", "r"), lambda: None)
+            view.open(Header("demo", None, "demo", "", "r"), lambda: None, Texts(text[:300]))
+            self._paints.append(view.paint)
             for seq, piece in enumerate([*pieces(text), f"\n\n{mark(at)}"]):
                 view.arrive(Arrival(Chunk(seq, 0, S + seq * S, 1, 1, b"x"), (Event("delta", piece),)))
                 view.paint(S + seq * S)

@@ -148,7 +148,10 @@ def kernel_ready(page):
 def reload(page):
     """Close the page and open it again, as a reader does in mid-stream."""
     command(page, "docmanager:save")
-    page.reload()
+    path = page.evaluate("() => window.jupyterapp.shell.currentWidget.context.path")
+    page.goto(
+        f"{page.url.partition('/lab')[0]}/lab/tree/{path}?reset"
+    )  # reset: no notebook of an earlier test comes back
     kernel_ready(page)
 
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from streamnb.display.figures import missing
 from streamnb.display.inert import visible, well_formed
-from streamnb.display.links import link_host
+from streamnb.display.links import link_host, link_target
 from streamnb.events import Event
 
 
@@ -51,11 +51,12 @@ _REST = ("url", "source_type")
 
 
 def _source(number: int, title: str, url: str, kind: str) -> Source:
-    host = link_host(url)
+    target = link_target(url)
+    host = link_host(target)
     shown = title or url or "untitled"
     if url and title and not host:  # no link: said as text
         shown += f" ({url})"
-    return Source(number, _safe(shown), url if host else "", host, _safe(kind))
+    return Source(number, _safe(shown), target if host else "", host, _safe(kind))
 
 
 def _safe(text: str) -> str:

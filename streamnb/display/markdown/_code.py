@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pygments.token import _TokenType
 
 _LONGEST: Final = 16_384
-_LONGEST_LINE: Final = 250
+_LONGEST_LINE: Final = 200
 _BLANK_LINES: Final = re.compile(r"\n(?:[ \t]*\n){20}")
 """One step of a lexer takes seconds, and no clock can stop it, in lines without end and in runs of blank lines."""
 _STEPS: Final = 16
@@ -94,7 +94,7 @@ def highlight(code: str, language: str, until_s: float) -> str:
         if n % _STEPS == 0 and time.thread_time() > until_s:
             raise OutOfTimeError
         name = _short(kind)
-        if name == names[-1]:
+        if name == names[-1] or not text:
             texts[-1] += text
         else:
             names.append(name)
