@@ -276,6 +276,7 @@ def check_shown(output, plain: str):
     assert picture.evaluate("async (one) => { await one.decode(); return one.naturalWidth; }") > 100
 
 
+@pytest.mark.slow  # test_browser_tabs.py has the short form
 def test_a_saved_notebook_shows_answer_sources_and_picture_without_a_kernel_and_as_a_page_and_keeps_no_widget(desk):
     page, _ = desk.notebook("run", "%load_ext streamnb", CITING)
     run(page, 0, 1)
