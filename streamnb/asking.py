@@ -16,10 +16,12 @@ from streamnb.display import Style
 from streamnb.errors import UsageError
 from streamnb.events import Prompt
 from streamnb.functions import Function, declare
+from streamnb.pacing import Parse
 from streamnb.providers import Provider, load
 from streamnb.redaction import redact_url
 from streamnb.results import Run, session
 from streamnb.settings import PROFILES
+from streamnb.transport import Kind, Route
 
 _asked: weakref.WeakKeyDictionary[Run, Ask] = weakref.WeakKeyDictionary()
 """What each run of this process was asked, for those that go on from it."""
@@ -58,6 +60,12 @@ class Ask:
         take: at most so many of them.
         history: what was said before, as (role, text) with the role `user` or `assistant`, oldest first: for APIs that
             keep no conversation themselves (`openai_chat`, `ollama` and what speaks like them).
+        parse: when what arrives is understood: `arrival` (at once), `deferred` (at the end of the reply; nothing is
+            shown before) or `auto` (at once, or every quarter of a second while there are many streams).
+        transport: what carries it: `direct` (our own HTTP/1.1), `httpcore` (its pool over sockets of ours) or `auto`.
+        kernel_stamps: ask the kernel when bytes came (Linux); False leaves only this process's own stamps.
+        proxy: URL of an HTTP proxy; those of the environment are not asked.
+        ca: file of certificates to trust instead of the usual authorities.
         options: the provider's own options.
     """
 
@@ -91,6 +99,11 @@ class Ask:
     take: int | None = None
     history: Sequence[tuple[str, str]] = ()
     cell_id: str | None = None
+    parse: Parse = "auto"
+    transport: Kind = "auto"
+    kernel_stamps: bool = True
+    proxy: str | None = None
+    ca: str | None = None
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
@@ -104,6 +117,15 @@ def ask(target: str, prompt: str = "", **keywords: Any) -> Ask:
         if key in own and (value is not None or key.startswith("timeout"))  # None switches a clock off
     }
     return Ask(target, prompt, options=options, **fields)
+
+
+def route_of(asked: Ask) -> Route:
+    """How its requests reach the server; never by a proxy to this machine itself.
+
+    Raises:
+        UsageError: there is no such transport, or what is asked for contradicts itself.
+    """
+    return Route(asked.transport, asked.kernel_stamps, asked.proxy, asked.ca).checked()
 
 
 def provider_of(target: str) -> type[Provider]:
@@ -191,6 +213,8 @@ def going_on(asked: Ask) -> Ask:
         tools=asked.tools or before.tools,
         pace=asked.pace or before.pace,
         allow_http=asked.allow_http or before.allow_http,
+        proxy=asked.proxy or before.proxy,
+        ca=asked.ca or before.ca,
     )
 
 

@@ -16,19 +16,20 @@ import httpx
 
 from streamnb import slots
 from streamnb.answers import Answers
-from streamnb.conversation import ERROR_BODY_BYTES, Conversation, Reading
+from streamnb.conversation import ERROR_BODY_BYTES, Conversation, Reading, Step
 from streamnb.deadlines import Deadlines, Watchdog, late
 from streamnb.errors import StreamnbError, TransportError
 from streamnb.events import Arrival, Outcome, Prompt
 from streamnb.functions import Function
 from streamnb.intake import Intake
 from streamnb.minutes import call_line, reply_line, run_line, timings
+from streamnb.pacing import Pacer, Parse
 from streamnb.providers import Call, Ending, ReplyHead, _explain
 from streamnb.recording import Record
 from streamnb.redaction import Scrubber, redact_text
 from streamnb.settings import Target
 from streamnb.transcript import DoneLine, EndLine
-from streamnb.transport import Keyring, Read, StampedTransport, classify, exchange, hold_back, prepare, timings_of
+from streamnb.transport import Exchange, Keyring, StampedTransport, classify, exchange, hold_back, prepare, timings_of
 
 _ERROR_CHARS: Final = 1000
 STRAGGLERS_S: Final = 2.0
@@ -58,6 +59,10 @@ class Observer(Protocol):
         ...
 
 
+class _EnoughError(StreamnbError):
+    """Not an error of the run: nobody reads further."""
+
+
 class Driver:
     """One run, from its first call to its outcome. Made on any thread, run on the loop thread.
 
@@ -75,6 +80,7 @@ class Driver:
         *,
         functions: Mapping[str, Function] | None = None,
         allow_http: bool = False,
+        parse: Parse = "auto",
     ) -> None:
         self.target = target
         self.prompt = prompt
@@ -83,6 +89,8 @@ class Driver:
         self._clock = clock
         self._observers = observers
         self._allow_http = allow_http
+        self._parse: Parse = "arrival" if functions else parse  # an answer to a call is waited for
+        self._broke: StreamnbError | None = None
         self._keys = Keyring(target.provider.name, target.dummy_key, target.host)
         self._request = self._prepare()
         self._scrubber = Scrubber(self._keys.used)
@@ -161,7 +169,11 @@ class Driver:
         except StreamnbError as error:
             self._abort(Outcome.PROTOCOL_ERROR, str(error))
         except asyncio.CancelledError:
-            self._fail(n, request, *self._cancelled())
+            if self._broke is None or self._stopped is not None:
+                self._fail(n, request, *self._cancelled())
+            else:
+                self._cancelled()
+                self._fail(n, request, *classify(self._broke, self.target.host))
 
     def _scrub_known(self, scrubber: Scrubber) -> None:
         for secret in self._keys.used:
@@ -174,31 +186,64 @@ class Driver:
             self._record.reply(reply_line(n, live, self._keys.used))
             self.conversation.begin(self._shown(live.head))
             self._whole = None
-            reading = self.conversation.reading
             headers_ns = live.timings.headers_ns or self._clock.monotonic_ns()
-            intake = Intake(n, reading, self._record, self._scrubber, headers_ns=headers_ns, tell=self._arrived)
-            self._intake = intake
-            async for read in self._held_back(call, live.reads):
-                step = intake.read(read)
-                if step.progress:
-                    self._watching.arm(self._idle_s(over=reading.over), Outcome.TIMEOUT_IDLE)
-                for event in step.events:
-                    self._answers.hear(event)
-                if reading.failed and reading.n_bytes > ERROR_BODY_BYTES:
-                    break  # an error's body says no more than that (SAFETY R7)
-            self._whole = Ending(None, live.framing), self._clock.monotonic_ns()
+            self._intake = Intake(
+                n,
+                self.conversation.reading,
+                self._record,
+                self._scrubber,
+                headers_ns=headers_ns,
+                tell=self._arrived,
+                heard=self._heard,
+            )
+            try:
+                with contextlib.suppress(_EnoughError):
+                    await self._take_in(call, live, self._intake)
+            finally:
+                self._record.calls[n].paused_s = live.body.paused_s
+            self._whole = Ending(None, live.framing), live.body.end_ns or self._clock.monotonic_ns()
             self._watching.arm(None, Outcome.TIMEOUT_TOTAL)
+            self._intake.catch_up()
             await self._answers.settle(STRAGGLERS_S)
             self._finish(n, *self._whole)
 
-    def _held_back(self, call: Call, reads: AsyncIterator[Read]) -> AsyncIterator[Read]:
-        """The reads of a call; where its reply brings credentials, after these were learnt."""
+    async def _take_in(self, call: Call, live: Exchange, intake: Intake) -> None:
+        """Read the body to its end; where its reply brings credentials, only after these were learnt."""
 
         def obtained(name: str, value: str) -> None:
             self._keys.keep(name, value, call.secret_scope)
             self._scrubber.add(value)
 
-        return hold_back(reads, call.secret_fields, obtained) if call.secret_fields else reads
+        if call.secret_fields:
+            async for read in hold_back(live.reads, call.secret_fields, obtained):
+                intake.read(read)
+            return
+
+        def tick(now: bool) -> None:  # noqa: FBT001  # a callable type has no names
+            if intake.waiting:
+                self._watching.arm(self.deadlines.idle_s, Outcome.TIMEOUT_IDLE)
+            if now:
+                intake.catch_up()
+
+        intake.pacer = pacer = Pacer(self._parse, tick, self._late)
+        with pacer.watching():
+            await live.pour(intake.take)
+
+    def _late(self, error: StreamnbError) -> None:
+        """Something was wrong with reads that were put off: it ends the reading as if they had been understood."""
+        self._broke = error
+        if self._task is not None:
+            self._task.cancel()
+
+    def _heard(self, step: Step) -> None:
+        """What a read amounted to."""
+        reading = self.conversation.reading
+        if step.progress:
+            self._watching.arm(self._idle_s(over=reading.over), Outcome.TIMEOUT_IDLE)
+        for event in step.events:
+            self._answers.hear(event)
+        if reading.failed and reading.n_bytes > ERROR_BODY_BYTES:
+            raise _EnoughError  # an error's body says no more than that (SAFETY R7)
 
     def _idle_s(self, *, over: bool) -> float | None:
         """After the dialect's own end only stragglers may come: a server that forgets to close is not waited for."""
@@ -226,8 +271,7 @@ class Driver:
                 headers_ns = live.timings.headers_ns or self._clock.monotonic_ns()
                 scrubber = Scrubber(self._keys.used)
                 intake = Intake(n, reading, self._record, scrubber, headers_ns=headers_ns, tell=self._arrived)
-                async for read in live.reads:
-                    intake.read(read)
+                await live.pour(intake.take)
                 intake.close()
                 self._record.done(DoneLine(n, self._clock.monotonic_ns()))
         except (httpx.TransportError, TransportError) as error:

@@ -35,7 +35,7 @@ from streamnb.results import Run, remember
 from streamnb.settings import new_run
 from streamnb.transcript import CallLine, EndLine, ReadLine, ReplyLine, RunLine
 from streamnb.transport.decoding import Decoder
-from streamnb.transport.pool import Timings, framing
+from streamnb.transport.reads import Timings, framing
 
 _KEY_HEADERS = ("authorization", "x-api-key", "api-key", "x-goog-api-key", "proxy-authorization")
 
@@ -91,7 +91,7 @@ class _Tap(httpx.AsyncByteStream):
     def __init__(self, response: httpx.Response, provider: Provider, url: str, asked_ns: int, *, record: bool) -> None:
         request = response.request
         self._stream = response.stream
-        self._framing = framing(response)
+        self._framing = framing(response.headers)
         self._decoder = Decoder(response.headers.get("content-encoding", ""))
         self._secrets = _keys(request)
         self._scrubber = Scrubber(self._secrets)

@@ -11,9 +11,9 @@ from collections.abc import Callable
 from streamnb.conversation import Reading, Step
 from streamnb.errors import LimitError
 from streamnb.events import Arrival
+from streamnb.pacing import Pacer
 from streamnb.recording import Record
 from streamnb.redaction import Scrubber
-from streamnb.transcript import ReadLine
 from streamnb.transport import Read
 
 
@@ -26,6 +26,10 @@ class Intake:
         scrubber: masks secrets; holds back a tail that may begin one.
         headers_ns: when its headers were in, for bodies that bring no read.
         tell: hears of every arrival.
+        heard: hears of what every read amounted to, after that.
+
+    Attributes:
+        pacer: decides whether reads are only journaled now, until `catch_up` or the end; None: never.
     """
 
     def __init__(  # noqa: PLR0913  # everything is handed in
@@ -37,39 +41,73 @@ class Intake:
         *,
         headers_ns: int,
         tell: Callable[[Arrival], None],
+        heard: Callable[[Step], None] = lambda _: None,
     ) -> None:
         self.reading = reading
         self._n = n
         self._record = record
         self._scrubber = scrubber
-        self._last_ns = headers_ns
+        self._last: tuple[int, int | None] = (headers_ns, None)
         self._tell = tell
+        self._heard = heard
+        self._due: list[int] = []
+        self.pacer: Pacer | None = None
 
-    def read(self, read: Read) -> Step:
-        """One read (SAFETY P1: journal before anything looks at it)."""
-        self._last_ns = read.t_ns
-        data = self._scrubber.feed(read.data)
-        self._journal(read.t_ns, read.wire_bytes, data)
+    def read(self, read: Read) -> None:
+        """One read, as an item."""
+        self.take(read.t_ns, read.k_ns, read.wire_bytes, read.data)
+
+    def take(self, t_ns: int, k_ns: int | None, wire_bytes: int, data: bytes) -> None:
+        """One read (SAFETY P1: journal before anything looks at it); understood now, or with `catch_up`."""
+        self._last = t_ns, k_ns
+        scrubber = self._scrubber
+        data = scrubber.feed(data)
+        seq = self._record.take(self._n, t_ns, k_ns, wire_bytes, scrubber.held, data)
+        if self.pacer is not None and self.pacer.deferring:
+            self._due.append(seq)
+        else:
+            if self._due:
+                self.catch_up()
+            self._understand(seq, data)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether there are reads that were put off."""
+        return bool(self._due)
+
+    def catch_up(self) -> None:
+        """Understand the reads that were put off.
+
+        Raises:
+            StreamnbError: as `take` would have.
+        """
+        due, self._due = self._due, []
+        chunks = self._record.chunks
+        for seq in due:
+            self._understand(seq, chunks.data[seq])
+
+    def _understand(self, seq: int, data: bytes) -> None:
         step = self.reading.feed(data)
-        self._tell(self._record.understood(step))
-        return step
+        self._tell(self._record.understood(step, seq))
+        self._heard(step)
 
     def close(self) -> None:
         """No more bytes come, for whatever reason: what is held back or half read comes out."""
+        with contextlib.suppress(LimitError):  # the outcome says so
+            self.catch_up()
         held = self._scrubber.flush()
         if held:
-            self._journal(self._last_ns, 0, held)
+            self._journal(held)
             self._tell(self._record.understood(_guarded(lambda: self.reading.feed(held))))
         step = _guarded(self.reading.close)
         if step.events or step.n_frames:
             chunks = self._record.chunks
             if not len(chunks) or chunks.call[-1] != self._n:  # only a chunk has a time: an empty body needs one
-                self._journal(self._last_ns, 0, b"")
+                self._journal(b"")
             self._tell(self._record.understood(step))
 
-    def _journal(self, t_ns: int, wire: int, data: bytes) -> None:
-        line = ReadLine(n=self._n, s=len(self._record.chunks), t_ns=t_ns, w=wire, h=self._scrubber.held, b=data)
-        self._record.read(line)
+    def _journal(self, data: bytes) -> None:
+        self._record.take(self._n, *self._last, 0, self._scrubber.held, data)
 
 
 def _guarded(read: Callable[[], Step]) -> Step:

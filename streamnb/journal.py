@@ -37,12 +37,15 @@ class Journal:
 
     def write(self, line: Line) -> None:
         """Append one line."""
+        self.append(encode(line))
+
+    def append(self, data: bytes) -> None:
+        """Append a line that is encoded already."""
         try:
             if not self._begun:
                 self._begin()
             if self._fd is None:
                 return
-            data = encode(line)
             while data:  # at the limit of a disk the first write is a short one, and only the next says why
                 data = data[os.write(self._fd, data) :]
         except OSError as error:

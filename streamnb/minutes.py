@@ -27,7 +27,7 @@ from streamnb.settings import Target
 from streamnb.transcript import CallLine, ReplyLine, RunLine
 from streamnb.transport import Exchange, Timings
 
-_TIMINGS = ("dns_s", "connect_s", "tls_s", "t0_ns", "sent_ns", "headers_ns", "reused")
+_TIMINGS = ("dns_s", "connect_s", "tls_s", "t0_ns", "sent_ns", "headers_ns", "reused", "transport")
 
 
 def run_line(info: RunInfo, target: Target, prompt: Prompt, t_ns: int, secrets: tuple[str, ...]) -> RunLine:

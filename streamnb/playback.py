@@ -196,7 +196,7 @@ def _str(value: Any) -> str | None:
     return value if isinstance(value, str) else None
 
 
-_TIMINGS: Final = ("dns_s", "connect_s", "tls_s", "t0_ns", "sent_ns", "headers_ns", "reused")
+_TIMINGS: Final = ("dns_s", "connect_s", "tls_s", "t0_ns", "sent_ns", "headers_ns", "reused", "transport")
 
 
 def contents_of(record: Record, prompt: Prompt) -> Contents:
@@ -238,5 +238,7 @@ def _call_lines(row: CallRow) -> list[Line]:
 
 def _read_line(record: Record, seq: int) -> ReadLine:
     chunks = record.chunks
-    data, wire, stamp = chunks.data[seq], chunks.wire_bytes[seq], chunks.stamp_source[seq]
-    return ReadLine(n=chunks.call[seq], s=seq, t_ns=chunks.t_ns[seq], w=wire, h=0, b=data, stamp=stamp)
+    data, wire, kernel_ns = chunks.data[seq], chunks.wire_bytes[seq], chunks.kernel_ns[seq]
+    stamp = chunks.stamp_source[seq] if kernel_ns < 0 else "read"
+    k_ns = None if kernel_ns < 0 else kernel_ns
+    return ReadLine(n=chunks.call[seq], s=seq, t_ns=chunks.read_ns[seq], k_ns=k_ns, w=wire, h=0, b=data, stamp=stamp)

@@ -8,14 +8,14 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from array import array
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from streamnb.columns import ChunkColumns, EventColumns
 from streamnb.conversation import Step
-from streamnb.events import Arrival, Choice, Chunk, Event, Outcome
+from streamnb.events import Arrival, Chunk, Event, Outcome
 from streamnb.journal import Journal
-from streamnb.transcript import CallLine, DoneLine, EndLine, ReadLine, ReplyLine, RunLine
+from streamnb.transcript import CallLine, DoneLine, EndLine, ReadLine, ReplyLine, RunLine, encode_read
 
 _NONE: Final = -1
 _BEYOND: Final = 1 << 63
@@ -66,6 +66,8 @@ class CallRow:
     first_byte_ns: int | None = None
     end_ns: int | None = None
     reused: bool | None = None
+    transport: str | None = None
+    paused_s: float = math.nan
     headers: Mapping[str, str] = dataclasses.field(default_factory=dict)
     side: bool = False
     setup: bool = False
@@ -75,49 +77,6 @@ class CallRow:
     def timed(self) -> bool:
         """True for the streams that t0 counts from."""
         return self.stream and not self.setup
-
-
-class ChunkColumns:
-    """One row per read; position is `seq`. -1 stands for a missing server stamp.
-
-    Rows are only appended, and what was read of them stays true: another thread may look at any row below `len`.
-    """
-
-    def __init__(self) -> None:
-        self.call = array("i")
-        self.t_ns = array("q")
-        self.wire_bytes = array("q")
-        self.n_frames = array("q")
-        self.n_events = array("q")
-        self.server_t_ns = array("q")
-        self.data: list[bytes] = []
-        self.stamp_source: list[str] = []
-
-    def __len__(self) -> int:
-        return len(self.server_t_ns)  # written last: a row that counts is whole
-
-
-class EventColumns:
-    """One row per event; position is `seq`. -1 stands for no choice index and for no server time.
-
-    Attributes:
-        choices: what the platform offered to answer with, by the number of the event.
-    """
-
-    def __init__(self) -> None:
-        self.chunk = array("q")
-        self.choice = array("q")
-        self.kind: list[str] = []
-        self.text: list[str] = []
-        self.name: list[str | None] = []
-        self.id: list[str | None] = []
-        self.data: list[str | None] = []
-        self.flags: list[str] = []
-        self.server_ms = array("q")
-        self.choices: dict[int, tuple[Choice, ...]] = {}
-
-    def __len__(self) -> int:
-        return len(self.server_ms)  # written last, as in the other columns
 
 
 class Record:
@@ -131,6 +90,8 @@ class Record:
         problem: for a record read from a file: what of it was torn or unknown.
         queued_s: seconds it waited for a client-side slot; NaN where there are no slots.
         notes: what went wrong beside the stream, one line each: a function that failed, an answer not delivered.
+        lags: what held this process up meanwhile: (kind, start in CLOCK_MONOTONIC ns, length in ns).
+        measurement_error_s: how late its stamps may be, as this machine was calibrated; NaN unknown.
     """
 
     def __init__(self, info: RunInfo, journal: Journal | None = None) -> None:
@@ -144,6 +105,8 @@ class Record:
         self.problem: str | None = None
         self.queued_s = math.nan
         self.notes: list[str] = []
+        self.lags: list[tuple[str, int, int]] = []
+        self.measurement_error_s = math.nan
 
     # -- what happens, in order ---------------------------------------------------------------------------------
 
@@ -172,26 +135,41 @@ class Record:
             value = timings[name]
             setattr(self.calls[n], name, math.nan if value is None and name.endswith("_s") else value)
 
-    def read(self, line: ReadLine) -> None:
-        """A read, before anything looks at it: journal first (SAFETY P1)."""
-        self._write(line)
-        row = self.calls[line.n]
-        if row.first_byte_ns is None:
-            row.first_byte_ns = line.t_ns
+    def read(self, line: ReadLine) -> int:
+        """A read as a transcript has it; its number becomes the next one here."""
+        return self.take(line.n, line.t_ns, line.k_ns, line.w, line.h, line.b, line.stamp)
+
+    def take(  # noqa: PLR0913, PLR0917  # the fields of a ReadLine, without making one for every read
+        self, n: int, t_ns: int, k_ns: int | None, wire_bytes: int, held: int, data: bytes, stamp: str = "read"
+    ) -> int:
+        """A read, before anything looks at it: journal first (SAFETY P1). Returns its number."""
         chunks = self.chunks
-        chunks.call.append(line.n)
-        chunks.t_ns.append(line.t_ns)
-        chunks.wire_bytes.append(line.w)
-        chunks.data.append(line.b)
-        chunks.stamp_source.append(line.stamp)
+        seq = len(chunks)
+        if self.journal is not None:
+            self.journal.append(encode_read(n, seq, t_ns, k_ns, wire_bytes, held, data, stamp))
+        best_ns, kernel_ns = t_ns, _NONE
+        if k_ns is not None:
+            best_ns = kernel_ns = k_ns
+            stamp = "kernel"
+        row = self.calls[n]
+        if row.first_byte_ns is None:
+            row.first_byte_ns = best_ns
+        chunks.call.append(n)
+        chunks.t_ns.append(best_ns)
+        chunks.read_ns.append(t_ns)
+        chunks.kernel_ns.append(kernel_ns)
+        chunks.wire_bytes.append(wire_bytes)
+        chunks.data.append(data)
+        chunks.stamp_source.append(stamp)
         chunks.n_frames.append(0)
         chunks.n_events.append(0)
         chunks.server_t_ns.append(_NONE)
+        return seq
 
-    def understood(self, step: Step) -> Arrival:
-        """What the last read amounted to; called again when the end of the body completes more events."""
-        seq = len(self.chunks) - 1
+    def understood(self, step: Step, seq: int = -1) -> Arrival:
+        """What a read (the last, unless its number is given) amounted to; again when the end completes more events."""
         chunks = self.chunks
+        seq = seq if seq >= 0 else len(chunks) - 1
         chunks.n_frames[seq] += step.n_frames
         chunks.n_events[seq] += len(step.events)
         if step.server_t_ns is not None:
@@ -223,10 +201,11 @@ class Record:
     def end(self, outcome: Outcome, error: str | None, line: EndLine) -> None:
         """The run is over; only the first outcome counts."""
         if self.outcome is None:
-            self.outcome, self.error = outcome, error
             self._write(line)
             if self.journal is not None:
                 self.journal.close()
+            self.error = error
+            self.outcome = outcome  # last: whoever sees it may open the file
 
     @property
     def warning(self) -> str | None:
@@ -321,7 +300,7 @@ class Record:
         }
 
 
-_TIMINGS: Final = frozenset({"dns_s", "connect_s", "tls_s", "t0_ns", "sent_ns", "headers_ns", "reused"})
+_TIMINGS: Final = frozenset({"dns_s", "connect_s", "tls_s", "t0_ns", "sent_ns", "headers_ns", "reused", "transport"})
 
 
 def _number(value: int | None) -> int:

@@ -14,8 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Protocol
 
-from streamnb import companions, portal, settings
-from streamnb.asking import Ask, ask, going_on, keep, prompt_of
+from streamnb import accuracy, attention, companions, portal, settings
+from streamnb.asking import Ask, ask, going_on, keep, prompt_of, route_of
 from streamnb.deadlines import clocks
 from streamnb.display import PlainView, View, open_progress, open_view
 from streamnb.driver import Driver
@@ -24,11 +24,11 @@ from streamnb.events import Arrival, Outcome
 from streamnb.journal import Journal
 from streamnb.recording import Record, RunInfo
 from streamnb.results import Run, remember
-from streamnb.transport import StampedTransport
+from streamnb.transport import Route, StampedTransport
 
 __all__ = ["STOP_S", "Ask", "Session", "ask"]
 
-_transports: dict[asyncio.AbstractEventLoop, StampedTransport] = {}
+_transports: dict[tuple[asyncio.AbstractEventLoop, Route], StampedTransport] = {}
 _noticed: set[str] = set()
 STOP_S: Final = 2.0
 """How long an interrupted cell waits for its socket to close."""
@@ -60,8 +60,17 @@ class Session:
         self.view: View = view or _view(asked)
         self.on_arrival: Callable[[Arrival], None] | None = None
         watching = (self.view, self)
+        self._route = route_of(asked)
+        self._route.context()  # a file that holds no certificates is said here, before anything is sent
         self._driver = Driver(
-            target, prompt, deadlines, time, watching, functions=asked.tools, allow_http=asked.allow_http
+            target,
+            prompt,
+            deadlines,
+            time,
+            watching,
+            functions=asked.tools,
+            allow_http=asked.allow_http,
+            parse=asked.parse,
         )
         self._engine: Engine = self._driver
         run_id, file = settings.new_run()
@@ -80,6 +89,7 @@ class Session:
         path = file if asked.record else None
         journal = Journal(path) if path else None
         self.record = Record(info, journal)
+        self.record.measurement_error_s = accuracy.measurement_error_s()
         self.run = Run(self.record, target.provider, prompt, path)
         keep(self.run, asked)
         self.task: portal.Task[None] | None = None
@@ -93,7 +103,8 @@ class Session:
         return self.task
 
     async def _drive(self) -> None:
-        await self._driver.run(self.record, _transport())
+        with attention.paid(self.record.lags):
+            await self._driver.run(self.record, _transport(self._route))
 
     def phase(self, name: str, t_ns: int) -> None:
         """Observer: nothing to do; the view hears it too."""
@@ -202,11 +213,11 @@ def _target(asked: Ask) -> settings.Target:
     )
 
 
-def _transport() -> StampedTransport:
-    loop = asyncio.get_running_loop()
-    if loop not in _transports:
-        _transports[loop] = StampedTransport()
-    return _transports[loop]
+def _transport(route: Route) -> StampedTransport:
+    key = asyncio.get_running_loop(), route
+    if key not in _transports:
+        _transports[key] = StampedTransport(route=route)
+    return _transports[key]
 
 
 def _notice(path: Path | None) -> str:

@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 from replies import DONE, SSE, chunk
 
-from streamnb.conversation import Reading
+from streamnb.conversation import Reading, Step
 from streamnb.errors import LimitError
 from streamnb.events import Arrival, Event
 from streamnb.intake import Intake
 from streamnb.providers import Call, Provider, ReplyHead, Seen, load
 from streamnb.recording import Record, RunInfo
 from streamnb.redaction import Scrubber
-from streamnb.transcript import CallLine, ReadLine
+from streamnb.transcript import CallLine, ReadLine, decode
 from streamnb.transport import Read
 from streamnb.wire import Frame, Framer, JSONLFramer
 
@@ -40,6 +40,7 @@ class Told:
         self.steps: list[str] = []
         self.arrivals: list[Arrival] = []
         self.lines: list[ReadLine] = []
+        self.heard: list[Step] = []
         self.record = Record(RunInfo("r", "openai_chat", "demo", 0), self)
 
     def write(self, line: Any) -> None:
@@ -47,6 +48,10 @@ class Told:
         if isinstance(line, ReadLine):
             self.steps.append("journal")
             self.lines.append(line)
+
+    def append(self, data: bytes) -> None:
+        """As a journal does with what is encoded already."""
+        self.write(decode(data))
 
     def tell(self, arrival: Arrival) -> None:
         self.steps.append("tell")
@@ -60,7 +65,7 @@ class Told:
         feed = reading.feed
         reading.feed = lambda data: self.steps.append("understand") or feed(data)
         made = scrubber or Scrubber((KEY,))
-        return Intake(n, reading, self.record, made, headers_ns=HEADERS_NS, tell=self.tell)
+        return Intake(n, reading, self.record, made, headers_ns=HEADERS_NS, tell=self.tell, heard=self.heard.append)
 
     @property
     def kinds(self) -> list[list[str]]:
@@ -77,9 +82,9 @@ def told() -> Told:
 
 
 def test_a_read_is_written_before_anything_looks_at_it_and_told_when_it_is_in_the_record(told: Told):
-    step = told.intake().read(got(chunk("Hi"), 1_000, 70))
+    told.intake().read(got(chunk("Hi"), 1_000, 70))
     assert told.steps == ["journal", "understand", "tell"]
-    (arrival,) = told.arrivals
+    (arrival,), (step,) = told.arrivals, told.heard
     assert arrival.events == step.events
     assert (arrival.chunk.t_ns, arrival.chunk.wire_bytes, arrival.chunk.data) == (1_000, 70, chunk("Hi"))
     assert told.lines == [ReadLine(n=0, s=0, t_ns=1_000, w=70, h=0, b=chunk("Hi"))]
@@ -194,3 +199,61 @@ def test_a_reply_that_was_too_long_and_ends_in_the_beginning_of_a_secret_closes_
         intake.read(got(b"x" * 51 + KEY[:6].encode()))
     intake.close()
     assert b"".join(told.record.chunks.data) == b"x" * 51 + KEY[:6].encode()
+
+
+class Never:
+    """A pacer that puts everything off."""
+
+    deferring = True
+
+
+def test_what_is_put_off_is_on_disk_at_once_and_understood_in_order_when_asked(told: Told):
+    intake = told.intake()
+    intake.pacer = Never()
+    intake.read(got(chunk("a"), 1_000))
+    intake.read(got(chunk("b"), 2_000))
+    assert (told.steps, intake.waiting, told.arrivals) == (["journal", "journal"], True, [])
+    intake.catch_up()
+    assert told.steps == ["journal", "journal", "understand", "tell", "understand", "tell"]
+    assert [(arrival.chunk.seq, arrival.chunk.t_ns) for arrival in told.arrivals] == [(0, 1_000), (1, 2_000)]
+    assert told.kinds == [["start", "delta"], ["delta"]]
+    assert (list(told.record.chunks.n_events), intake.waiting) == ([2, 1], False)
+
+
+def test_what_was_put_off_is_understood_before_what_comes_at_the_end_and_before_the_next_read(told: Told):
+    intake = told.intake()
+    intake.pacer = Never()
+    intake.read(got(chunk("a"), 1_000))
+    intake.pacer = None
+    intake.read(got(chunk("b"), 2_000))
+    intake.pacer = Never()
+    intake.read(got(chunk("c").rstrip(b"\n"), 3_000))
+    intake.close()
+    assert [(arrival.chunk.seq, *[event.text for event in arrival.events]) for arrival in told.arrivals] == [
+        (0, "", "a"),
+        (1, "b"),
+        (2,),
+        (2, "c"),
+    ]
+
+
+def test_what_was_put_off_and_is_too_long_raises_when_it_is_looked_at_and_not_at_the_end(told: Told):
+    intake = told.intake(provider=Lines())
+    intake.pacer = Never()
+    intake.read(got(b"x" * 51))
+    with pytest.raises(LimitError):
+        intake.catch_up()
+    late = told.intake(1, provider=Lines())
+    late.pacer = Never()
+    late.read(got(b"x" * 51))
+    late.close()
+    assert told.record.chunks.data == [b"x" * 51] * 2
+
+
+def test_the_stamp_of_the_kernel_is_the_time_of_a_read_and_that_of_the_process_stands_beside_it(told: Told):
+    told.intake().read(Read(0, 5_000, 9, chunk("a"), 4_000))
+    (arrival,) = told.arrivals
+    assert (arrival.chunk.t_ns, arrival.chunk.stamp_source) == (4_000, "kernel")
+    (line,) = told.lines
+    assert (line.t_ns, line.k_ns, line.stamp) == (5_000, 4_000, "read")
+    assert (told.record.chunks.read_ns[0], told.record.chunks.kernel_ns[0]) == (5_000, 4_000)

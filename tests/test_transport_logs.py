@@ -7,7 +7,7 @@ import httpx
 import pytest
 from fault_server import END, Wire, serving
 
-from streamnb.transport.pool import StampedTransport
+from streamnb.transport.pool import PooledTransport
 
 KEY = "canary-0123456789"
 
@@ -20,7 +20,7 @@ async def echo(wire: Wire) -> None:
 
 async def test_our_requests_leave_no_record_at_any_level_but_that_of_closing(caplog: pytest.LogCaptureFixture):
     caplog.set_level(logging.DEBUG)
-    transport = StampedTransport()
+    transport = PooledTransport()
     with serving(echo) as server:
         response = await transport.handle_async_request(httpx.Request("GET", f"{server.origin}/?key={KEY}"))
         assert b"".join([read.data async for read in response.extensions["streamnb.reads"]]) == b"x"

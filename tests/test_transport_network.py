@@ -197,47 +197,6 @@ async def test_resolving_the_name_is_timed_apart():
         await stream.aclose()
 
 
-async def test_after_a_refused_address_the_next_is_tried_at_once():
-    with serving(hold) as server:
-        start = time.monotonic()
-        protocol = await network._first([("127.0.0.1", closed_port()), ("127.0.0.1", server.port)])
-        assert time.monotonic() - start < network._STAGGER_S
-        protocol.transport.close()
-
-
-def n_files() -> int:
-    return len(list(Path("/proc/self/fd").iterdir()))
-
-
-async def test_beside_a_silent_address_the_next_is_tried_after_a_quarter_second_and_the_first_is_dropped():
-    with serving(hold) as server, silent() as port:
-        before = n_files()
-        protocol = await network._first([("127.0.0.1", port), ("127.0.0.1", server.port)])
-        assert protocol.transport.get_extra_info("peername")[1] == server.port
-        protocol.transport.close()
-        await until(lambda: n_files() <= before)
-
-
-async def test_a_connection_that_comes_too_late_is_closed_again():
-    with serving(hold) as server:
-        loop = asyncio.get_running_loop()
-
-        async def connect() -> network._Protocol:
-            return (await loop.create_connection(network._Protocol, "127.0.0.1", server.port))[1]
-
-        task = loop.create_task(connect())
-        await task
-        network._discard(task)
-        await asyncio.to_thread(server.wait_left)
-
-
-async def test_when_no_address_answers_the_last_reason_is_given():
-    with pytest.raises(ConnectionRefusedError):
-        await network._first([("127.0.0.1", closed_port()), ("127.0.0.1", closed_port())])
-    with pytest.raises(OSError, match="no address"):
-        await network._first([])
-
-
 async def tls(server: FaultServer, context: ssl.SSLContext) -> StampedStream:
     stream = await BACKEND.connect_tcp("127.0.0.1", server.port, 5)
     return await stream.start_tls(context, "127.0.0.1", 5)

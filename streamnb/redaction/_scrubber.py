@@ -65,8 +65,13 @@ class Scrubber:
             return data
         data = self._tail + data
         cut = self._first_open(data, 0)
-        if any(form in data for form in self._forms):
-            data, cut = self._mask(data, cut)
+        for form in self._forms:
+            if form in data:
+                data, cut = self._mask(data, cut)
+                break
+        if cut == len(data):
+            self._tail = b""
+            return data
         self._tail = data[cut:]
         return data[:cut]
 

@@ -5,7 +5,7 @@ Knows the lines, their fields and types. Must not know: files, clocks, sockets, 
 
 from __future__ import annotations
 
-from streamnb.transcript._codec import MAX_LINE, decode, encode, readable, unreadable
+from streamnb.transcript._codec import MAX_LINE, decode, encode, encode_read, readable, unreadable
 from streamnb.transcript._contents import Contents, read_lines
 from streamnb.transcript._lines import (
     VERSION,
@@ -33,6 +33,7 @@ __all__ = [
     "RunLine",
     "decode",
     "encode",
+    "encode_read",
     "read_lines",
     "readable",
     "unreadable",

@@ -14,7 +14,7 @@ VERSION: Final = 1
 
 Clock = dict[str, int]
 Headers = list[tuple[str, str]]
-Timings = dict[str, float | None]
+Timings = dict[str, float | str | None]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -75,7 +75,8 @@ class ReplyLine:
         status: HTTP status.
         headers: (name, value), redacted.
         framing: `chunked`, `length` or `close` (R4), None when not known.
-        timings: dns_s, connect_s, tls_s (s), t0_ns, sent_ns, headers_ns (CLOCK_MONOTONIC), reused; None = not measured.
+        timings: dns_s, connect_s, tls_s (s), t0_ns, sent_ns, headers_ns (CLOCK_MONOTONIC), reused, transport (its
+            name); None = not measured.
     """
 
     n: int
@@ -173,7 +174,9 @@ def _is_pair(value: Any) -> bool:
 
 def _is_timings(value: Any) -> bool:
     return isinstance(value, dict) and all(
-        item is None or isinstance(item, (float, bool)) or is_int(item) for item in value.values()
+        item is None
+        or (isinstance(item, str) if name == "transport" else isinstance(item, (float, bool)) or is_int(item))
+        for name, item in value.items()
     )
 
 

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from streamnb.transport.keys import Keyring
 from streamnb.transport.obtained import hold_back
-from streamnb.transport.pool import Read, StampedTransport, Timings
+from streamnb.transport.reads import Read, Reads, Take, Timings
 from streamnb.transport.send import Exchange, classify, exchange, prepare, timings_of
+from streamnb.transport.stamped import Kind, Route, StampedTransport
 
 __all__ = [
     "Exchange",
     "Keyring",
+    "Kind",
     "Read",
+    "Reads",
+    "Route",
     "StampedTransport",
+    "Take",
     "Timings",
     "classify",
     "exchange",

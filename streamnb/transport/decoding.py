@@ -30,6 +30,11 @@ class Decoder:
         self._out = 0
         self._open: zlib._Decompress | None = None
 
+    @property
+    def active(self) -> bool:
+        """False when the bytes are the body itself."""
+        return self._name not in {"", "identity"}
+
     def decode(self, data: bytes) -> bytes:
         """The next decoded bytes.
 
@@ -37,7 +42,7 @@ class Decoder:
             ProtocolError: an encoding this client did not ask for and cannot undo, or a broken body.
             LimitError: far more comes out than goes in.
         """
-        if self._name in {"", "identity"} or not data:
+        if not self.active or not data:
             return data
         self._in += len(data)
         pieces = []

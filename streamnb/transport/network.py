@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import socket
 import ssl
 import time
 from collections import deque
@@ -17,9 +16,10 @@ from typing import Any, Final
 
 import httpcore
 
+from streamnb.transport.dialling import DialError, dial, reason
+
 BUFFER_BYTES: Final = 64 * 1024
 HIGH_WATER_BYTES: Final = 1024 * 1024
-_STAGGER_S: Final = 0.25  # RFC 8305 section 8
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -94,7 +94,7 @@ class _Protocol(asyncio.BufferedProtocol):
         while not self.queue:
             if self.eof:
                 if self.lost is not None:
-                    raise httpcore.ReadError(_reason(self.lost)) from self.lost
+                    raise httpcore.ReadError(reason(self.lost)) from self.lost
                 return time.monotonic_ns(), b""
             self._reader = asyncio.get_running_loop().create_future()
             await self._reader
@@ -183,7 +183,7 @@ class StampedStream(httpcore.AsyncNetworkStream):
             raise httpcore.ConnectTimeout(f"TLS took longer than {timeout} s") from None
         except (OSError, ssl.SSLError) as error:
             transport.abort()
-            raise httpcore.ConnectError(f"TLS: {_reason(error)}") from error
+            raise httpcore.ConnectError(f"TLS: {reason(error)}") from error
         self._protocol.transport = secured
         return self
 
@@ -205,7 +205,7 @@ class StampedStream(httpcore.AsyncNetworkStream):
 
 
 class StampingBackend(httpcore.AsyncNetworkBackend):
-    """Connects: resolves the name once, then tries its addresses a quarter of a second apart."""
+    """Connects with `dial`."""
 
     async def connect_tcp(
         self,
@@ -217,75 +217,16 @@ class StampingBackend(httpcore.AsyncNetworkBackend):
     ) -> StampedStream:
         """A connection, or httpcore.ConnectError / ConnectTimeout with the reason."""
         del local_address, socket_options
-        start = time.monotonic_ns()
         try:
             async with asyncio.timeout(timeout):
-                addresses = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-                dns_s = (time.monotonic_ns() - start) / 1e9
-                protocol = await _first(list(dict.fromkeys(address[4][:2] for address in addresses)))
+                sock, dns_s = await dial(host, port)
         except TimeoutError:
             raise httpcore.ConnectTimeout(f"{host}:{port} did not answer within {timeout:g} s") from None
-        except socket.gaierror as error:
-            raise httpcore.ConnectError(f"the name {host} cannot be resolved ({error.strerror})") from error
-        except OSError as error:
-            raise httpcore.ConnectError(f"{host}:{port}: {_reason(error)}") from error
+        except DialError as error:
+            raise httpcore.ConnectError(str(error)) from error
+        _, protocol = await asyncio.get_running_loop().create_connection(_Protocol, sock=sock)
         return StampedStream(protocol, dns_s)
 
     async def sleep(self, seconds: float) -> None:
         """As asyncio's."""
         await asyncio.sleep(seconds)
-
-
-async def _first(addresses: list[tuple[Any, ...]]) -> _Protocol:
-    """Connect to the addresses, each next one after the stagger or the failure before it; the first to answer wins."""
-    loop = asyncio.get_running_loop()
-
-    async def connect(address: tuple[Any, ...]) -> _Protocol:
-        _, protocol = await loop.create_connection(_Protocol, *address)
-        return protocol
-
-    tasks: list[asyncio.Task[_Protocol]] = []
-    winner: asyncio.Task[_Protocol] | None = None
-    error: BaseException = OSError("no address")
-    try:
-        waiting = list(addresses)
-        while waiting or any(not task.done() for task in tasks):
-            if waiting:
-                tasks.append(loop.create_task(connect(waiting.pop(0))))
-            pending = [task for task in tasks if not task.done()]
-            stagger = _STAGGER_S if waiting else None
-            done, _ = await asyncio.wait(pending, timeout=stagger, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                if task.exception() is None:
-                    winner = task
-                    return task.result()
-                error = task.exception() or error
-    finally:
-        for task in tasks:
-            if task is not winner:
-                task.add_done_callback(_discard)
-                task.cancel()
-    raise error
-
-
-def _discard(task: asyncio.Task[_Protocol]) -> None:
-    """Close a connection that came about although nobody needs it any more."""
-    if not task.cancelled() and task.exception() is None and (transport := task.result().transport) is not None:
-        transport.abort()
-
-
-def _reason(error: BaseException) -> str:
-    """The cause in words, without Python's decoration."""
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"certificate refused: {error.verify_message}"
-    if isinstance(error, ssl.SSLError):
-        plain = error.reason in {
-            "WRONG_VERSION_NUMBER",
-            "HTTP_REQUEST",
-            "PACKET_LENGTH_TOO_LONG",
-            "RECORD_LAYER_FAILURE",
-        }
-        return "the server does not speak TLS there; is it http://?" if plain else error.reason or str(error)
-    if isinstance(error, ConnectionRefusedError):
-        return "connection refused; nothing listens there"
-    return (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__

@@ -12,7 +12,7 @@ import httpx
 
 from streamnb.errors import TransportError
 from streamnb.redaction import find_fields
-from streamnb.transport.pool import Read
+from streamnb.transport.reads import Read
 
 HELD_BYTES: Final = 1024 * 1024
 """A longer reply is let go: its credential would have come by then."""

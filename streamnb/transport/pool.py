@@ -1,117 +1,58 @@
-"""The connection pool: an httpx transport whose responses hand over socket reads with their stamps.
+"""Pooled: httpcore's connection pool over sockets of ours, for what our own HTTP/1.1 does not do (proxies).
 
-Knows httpx and httpcore. Must not know: APIs, recording, frames.
-`response.extensions["streamnb.reads"]` is the async iterator of `Read`, `["streamnb.timings"]` the `Timings`.
+Knows httpx and httpcore. Must not know: APIs, recording, frames. Stamps are those of this process, never the kernel's.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
-import math
 import ssl
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Any, Literal
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from typing import Any
 
 import httpcore
 import httpx
 
 from streamnb.transport.logs import unlogged
 from streamnb.transport.network import StampedStream, StampingBackend
+from streamnb.transport.reads import Read, Take, Timings
 
 _QUEUE_READS = 256
 _CORE_ERRORS = (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Read:
-    """What one socket read brought of a body.
+class PooledTransport(httpx.AsyncBaseTransport):
+    """HTTP/1.1 by httpcore. No redirects, no retries, no proxies from the environment (SAFETY S20, S23).
 
-    Attributes:
-        n: number of the item in its reply, from 0.
-        t_ns: when the read completed, CLOCK_MONOTONIC ns.
-        wire_bytes: bytes taken from the socket since the item before (HTTP framing and headers included).
-        data: body bytes, still content-encoded.
-    """
-
-    n: int
-    t_ns: int
-    wire_bytes: int
-    data: bytes
-
-
-@dataclasses.dataclass(slots=True)
-class Timings:
-    """When the parts of one request happened. Durations in s, NaN when they did not happen; stamps in ns or None.
-
-    Attributes:
-        dns_s: name resolution. connect_s: TCP, without DNS. tls_s: TLS handshake.
-        t0_ns: first byte of the request handed to a ready connection. sent_ns: last byte handed over.
-        headers_ns: the read that completed the reply's headers.
-        reused: True when the connection was open already.
-        on_t0: told when t0 comes, on the loop thread.
-    """
-
-    dns_s: float = math.nan
-    connect_s: float = math.nan
-    tls_s: float = math.nan
-    t0_ns: int | None = None
-    sent_ns: int | None = None
-    headers_ns: int | None = None
-    reused: bool = True
-    on_t0: Callable[[int], None] | None = None
-    _started_ns: int = 0
-
-    async def trace(self, event: str, info: dict[str, Any]) -> None:
-        """The trace hook of httpcore (its `trace` extension)."""
-        now = time.monotonic_ns()
-        match event:
-            case "connection.connect_tcp.started" | "connection.start_tls.started":
-                self._started_ns = now
-                self.reused = False
-            case "connection.connect_tcp.complete":
-                self.dns_s = info["return_value"].dns_s
-                self.connect_s = (now - self._started_ns) / 1e9 - self.dns_s
-            case "connection.start_tls.complete":
-                self.tls_s = (now - self._started_ns) / 1e9
-            case "http11.send_request_headers.started":
-                self.t0_ns = now
-                if self.on_t0 is not None:
-                    self.on_t0(now)
-            case "http11.send_request_body.complete":
-                self.sent_ns = now
-            case _:
-                pass
-
-
-class StampedTransport(httpx.AsyncBaseTransport):
-    """HTTP/1.1 on our own sockets. No redirects, no retries, no proxies from the environment (SAFETY S20, S23).
+    `response.extensions["streamnb.reads"]` are the reads of the body (`Reads`), `["streamnb.timings"]` the `Timings`.
 
     Args:
         ssl_context: whom to trust; by default the authorities that httpx brings.
+        proxy: URL of a proxy, with its user and password if it wants them.
     """
 
-    def __init__(self, ssl_context: ssl.SSLContext | None = None) -> None:
+    def __init__(self, ssl_context: ssl.SSLContext | None = None, *, proxy: str | None = None) -> None:
         self._pool = httpcore.AsyncConnectionPool(
             ssl_context=ssl_context or httpx.create_ssl_context(trust_env=False),
             max_connections=None,
             max_keepalive_connections=20,  # unlimited keep-alive costs seconds of CPU at the streams' end
             keepalive_expiry=30.0,
             network_backend=StampingBackend(),
+            proxy=_proxy(proxy),
         )
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send; return as soon as the reply's headers are there."""
-        timings = Timings(on_t0=request.extensions.get("streamnb.on_t0"))
+        timings = Timings(transport="httpcore", on_t0=request.extensions.get("streamnb.on_t0"))
         url = request.url
         core = httpcore.Request(
             request.method,
             httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path),
             headers=request.headers.raw,
             content=request.stream,
-            extensions={**request.extensions, "trace": timings.trace, "streamnb.timings": timings},
+            extensions={**request.extensions, "trace": _tracer(timings), "streamnb.timings": timings},
         )
         request.extensions["streamnb.timings"] = timings  # so that a failed request tells how far it came
         with _as_httpx(request), unlogged():
@@ -126,13 +67,46 @@ class StampedTransport(httpx.AsyncBaseTransport):
             extensions={
                 **reply.extensions,
                 "streamnb.timings": timings,
-                "streamnb.reads": _reads(reply, network, request),
+                "streamnb.reads": PooledReads(reply, network, request),
             },
         )
 
     async def aclose(self) -> None:
         """Close every connection."""
         await self._pool.aclose()
+
+
+def _proxy(url: str | None) -> httpcore.Proxy | None:
+    if url is None:
+        return None
+    parts = httpx.Proxy(url)  # it takes user and password out of the address
+    return httpcore.Proxy(str(parts.url), auth=parts.raw_auth)
+
+
+def _tracer(timings: Timings) -> Callable[[str, dict[str, Any]], Awaitable[None]]:
+    """What httpcore is to call, by its extension `trace`, so that the timings are filled in."""
+    started_ns = 0
+
+    async def trace(event: str, info: dict[str, Any]) -> None:
+        nonlocal started_ns
+        now = time.monotonic_ns()
+        match event.split(".", 1)[1]:
+            case "connect_tcp.started" | "start_tls.started":
+                started_ns = now
+                timings.reused = False
+            case "connect_tcp.complete":
+                timings.dns_s = info["return_value"].dns_s
+                timings.connect_s = (now - started_ns) / 1e9 - timings.dns_s
+            case "start_tls.complete":
+                timings.tls_s = (now - started_ns) / 1e9
+            case "send_request_headers.started" if info["request"].method != b"CONNECT":
+                timings.begin(now)
+            case "send_request_body.complete":
+                timings.sent_ns = now
+            case _:
+                pass
+
+    return trace
 
 
 class _Body(httpx.AsyncByteStream):
@@ -158,6 +132,7 @@ class _Pump:
 
     def __init__(self, network: StampedStream) -> None:
         self.queue: asyncio.Queue[Read | BaseException | None] = asyncio.Queue()
+        self.paused_s = 0.0
         self._network = network
         self._room = asyncio.Event()
         self._room.set()
@@ -200,7 +175,9 @@ class _Pump:
                     self._parts.append(part)
                     self._t_ns = self._network.get_extra_info("streamnb.read").t_ns
                     if not self._room.is_set():
+                        paused_ns = time.monotonic_ns()
                         await self._room.wait()
+                        self.paused_s += (time.monotonic_ns() - paused_ns) / 1e9
         except _CORE_ERRORS as error:
             end = error  # handed to the consumer, who raises it
         finally:
@@ -209,8 +186,44 @@ class _Pump:
             self.queue.put_nowait(end)
 
 
-async def _reads(reply: httpcore.Response, network: StampedStream, request: httpx.Request) -> AsyncIterator[Read]:
-    pump = _Pump(network)
+class PooledReads:
+    """The body of a reply, read by read (`Reads`)."""
+
+    def __init__(self, reply: httpcore.Response, network: StampedStream, request: httpx.Request) -> None:
+        self.end_ns: int | None = None
+        self.trailers: list[tuple[bytes, bytes]] = []  # httpcore keeps them to itself
+        self._pump = _Pump(network)
+        self._items = _items(self._pump, reply, request)
+        self._last_ns: int | None = None
+
+    @property
+    def paused_s(self) -> float:
+        """How long nobody took what had come, s."""
+        return self._pump.paused_s
+
+    def __aiter__(self) -> AsyncIterator[Read]:
+        return self
+
+    async def __anext__(self) -> Read:
+        try:
+            read = await anext(self._items)
+        except StopAsyncIteration:
+            self.end_ns = self._last_ns
+            raise
+        self._last_ns = read.t_ns
+        return read
+
+    async def pour(self, take: Take) -> None:
+        """See `Reads`; here a task stands between the socket and `take`."""
+        async for read in self:
+            take(read.t_ns, None, read.wire_bytes, read.data)
+
+    async def aclose(self) -> None:
+        """Let go of it, in the middle or at the end."""
+        await self._items.aclose()
+
+
+async def _items(pump: _Pump, reply: httpcore.Response, request: httpx.Request) -> AsyncGenerator[Read, None]:
     task = asyncio.create_task(pump.run(reply))
     try:
         while (item := await pump.queue.get()) is not None:
@@ -236,11 +249,3 @@ def _as_httpx(request: httpx.Request) -> Iterator[None]:
         raise getattr(httpx, type(error).__name__)(str(error), request=request) from error
     except httpcore.UnsupportedProtocol as error:
         raise httpx.UnsupportedProtocol(str(error), request=request) from error
-
-
-def framing(response: httpx.Response) -> Literal["chunked", "length", "close"]:
-    """How the end of the body is marked (SAFETY R4): a cut looks like the end only with `close`."""
-    headers = response.headers
-    if "chunked" in headers.get("transfer-encoding", "").lower():
-        return "chunked"
-    return "length" if "content-length" in headers else "close"

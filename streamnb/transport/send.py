@@ -25,7 +25,8 @@ from streamnb.providers._base import is_loopback
 from streamnb.redaction import Secret, redact_url
 from streamnb.transport.decoding import Decoder
 from streamnb.transport.keys import Keyring
-from streamnb.transport.pool import Read, StampedTransport, Timings, framing
+from streamnb.transport.reads import Read, Reads, Take, Timings, framing
+from streamnb.transport.stamped import StampedTransport
 
 USER_AGENT: Final = f"streamnb/{__version__}"
 _QUOTED: Final = re.compile(r"""bytearray\((b(['"]).*\2)\)""")  # how h11 shows what it could not read
@@ -41,6 +42,7 @@ class Exchange:
         framing: how the end of the body is marked.
         timings: stamps of the request; also `setup` parts.
         reads: the body, one item per socket read, content decoding undone.
+        body: the same as it came from the socket, with what is known at its end.
     """
 
     head: ReplyHead
@@ -48,6 +50,21 @@ class Exchange:
     framing: Literal["chunked", "length", "close"]
     timings: Timings
     reads: AsyncIterator[Read]
+    body: Reads
+    decoder: Decoder
+
+    async def pour(self, take: Take) -> None:
+        """Hand every read over the moment it comes, content decoding undone; return at the end of the body.
+
+        Raises:
+            httpx.TransportError, TransportError: it broke, or what `take` raised.
+        """
+
+        def decoded(t_ns: int, k_ns: int | None, wire_bytes: int, data: bytes) -> None:
+            take(t_ns, k_ns, wire_bytes, self.decoder.decode(data))
+
+        await self.body.pour(decoded if self.decoder.active else take)
+        self.decoder.close()
 
 
 def prepare(provider: Provider, call: Call, keys: Keyring, *, allow_http: bool = False) -> httpx.Request:
@@ -121,15 +138,18 @@ async def exchange(
     request.extensions.update({"timeout": {"connect": connect_s}, "streamnb.on_t0": on_t0})
     response = await transport.handle_async_request(request)
     reads = response.extensions["streamnb.reads"]
-    decoded = _decoded(reads, Decoder(response.headers.get("content-encoding", "")))
+    decoder = Decoder(response.headers.get("content-encoding", ""))
+    decoded = _decoded(reads, decoder)
     try:
         headers = [(key.decode("latin-1"), value.decode("latin-1")) for key, value in response.headers.raw]
         yield Exchange(
             ReplyHead(response.status_code, {key.lower(): value for key, value in headers}),
             headers,
-            framing(response),
+            framing(response.headers),
             response.extensions["streamnb.timings"],
             decoded,
+            reads,
+            decoder,
         )
     finally:
         await decoded.aclose()

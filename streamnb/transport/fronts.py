@@ -1,0 +1,129 @@
+"""Fronts: our transport as httpx wants it, and as httpx2 wants it. One core, two sets of classes.
+
+Knows both packages' transport interface. Must not know: sockets, APIs, recording.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import importlib
+import ssl
+from collections.abc import AsyncIterator
+from types import ModuleType
+from typing import Any, Final
+
+from streamnb.errors import UsageError
+from streamnb.transport.direct import Direct, Order
+from streamnb.transport.flight import Flight
+from streamnb.transport.reads import Timings
+
+_PORTS: Final = {b"http": 80, b"https": 443}
+
+
+def front(package: str) -> type[Any]:
+    """The class of transports for a client package, made once.
+
+    Args:
+        package: `httpx` or `httpx2`: a client refuses the other's Response.
+
+    Raises:
+        UsageError: there is no such package, or it is not installed.
+    """
+    if package not in {"httpx", "httpx2"}:
+        raise UsageError(f"there is a transport for httpx and one for httpx2, not for {package!r}.")
+    try:
+        module = importlib.import_module(package)
+    except ModuleNotFoundError as error:
+        raise UsageError(f"{package} is not installed: pip install {package}.") from error
+    return _made(module)
+
+
+@functools.cache
+def _made(package: ModuleType) -> type[Any]:
+    class Body(package.AsyncByteStream):  # type: ignore[name-defined,misc]  # chosen at run time
+        """The body as plain bytes, for who does not ask for its reads."""
+
+        def __init__(self, flight: Flight) -> None:
+            self._flight = flight
+
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            async for read in self._flight:
+                if read.data:
+                    yield read.data
+
+        async def aclose(self) -> None:
+            await self._flight.aclose()
+
+    class DirectTransport(package.AsyncBaseTransport):  # type: ignore[name-defined,misc]
+        """HTTP/1.1 on our own sockets, each read stamped by the kernel where it can.
+
+        `response.extensions["streamnb.reads"]` are the reads of the body (`Reads`), `["streamnb.timings"]` the
+        `Timings`. Redirects, cookies, auth and hooks are the client's; nothing is retried.
+
+        Args:
+            ssl_context: whom to trust; by default the authorities that the package brings.
+            kernel_stamps: False leaves the kernel's receive stamps off.
+        """
+
+        def __init__(self, ssl_context: ssl.SSLContext | None = None, *, kernel_stamps: bool = True) -> None:
+            self._context = ssl_context
+            self._kernel_stamps = kernel_stamps
+            self._cores: dict[asyncio.AbstractEventLoop, Direct] = {}
+
+        def _core(self) -> Direct:
+            loop = asyncio.get_running_loop()
+            core = self._cores.get(loop)
+            if core is None:
+                context = self._context or package.create_ssl_context(trust_env=False)
+                core = self._cores[loop] = Direct(context, kernel_stamps=self._kernel_stamps)
+            return core
+
+        async def handle_async_request(self, request: Any) -> Any:
+            """Send; return as soon as the reply's headers are there."""
+            timings = Timings(on_t0=request.extensions.get("streamnb.on_t0"))
+            request.extensions["streamnb.timings"] = timings  # so that a failed request tells how far it came
+            flight = await self._core().send(_order(package, request), timings)
+            reply = flight.reply
+            return package.Response(
+                reply.status,
+                headers=reply.headers,
+                stream=Body(flight),
+                extensions={
+                    "http_version": reply.version,
+                    "reason_phrase": reply.reason,
+                    "network_stream": flight.network_stream,
+                    "streamnb.timings": timings,
+                    "streamnb.reads": flight,
+                },
+            )
+
+        async def aclose(self) -> None:
+            """Close every connection."""
+            for core in self._cores.values():
+                await core.aclose()
+
+    return DirectTransport
+
+
+def _order(package: ModuleType, request: Any) -> Order:
+    url = request.url
+    scheme = url.raw_scheme
+    if scheme not in _PORTS:
+        raise package.UnsupportedProtocol(f"{scheme.decode()}:// is not http:// or https://", request=request)
+    host = url.raw_host.decode("ascii")
+    return Order(
+        request.method,
+        (scheme, host, url.port or _PORTS[scheme]),
+        url.raw_path,
+        request.headers.raw,
+        aiter(request.stream),
+        request.extensions.get("timeout", {}),
+        functools.partial(_fault, package, request),
+    )
+
+
+def _fault(package: ModuleType, request: Any, kind: str, message: str) -> Exception:
+    """The package's own error of that kind."""
+    error: Exception = getattr(package, kind)(message, request=request)
+    return error

@@ -1,0 +1,106 @@
+"""Which transport carries a request: our own HTTP/1.1, or httpcore's pool for what it does not do.
+
+Knows both and when each can serve. Must not know: APIs, recording, what bytes mean.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import ssl
+from typing import Any, Literal, get_args
+
+import httpx
+
+from streamnb.errors import UsageError, did_you_mean
+from streamnb.redaction import redact_url
+from streamnb.transport.fronts import front
+from streamnb.transport.pool import PooledTransport
+
+Kind = Literal["auto", "direct", "httpcore"]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Route:
+    """How requests reach a server.
+
+    Attributes:
+        transport: `direct` (our own HTTP/1.1), `httpcore` (its pool over sockets of ours), `auto`: the first that can.
+        kernel_stamps: ask the kernel when bytes came (Linux, `direct` only).
+        proxy: URL of an HTTP proxy; None: none, whatever the environment says (SAFETY S23).
+        ca: file of certificates to trust instead of the authorities that come with httpx.
+    """
+
+    transport: Kind = "auto"
+    kernel_stamps: bool = True
+    proxy: str | None = None
+    ca: str | None = None
+
+    def checked(self) -> Route:
+        """The same, if it can be.
+
+        Raises:
+            UsageError: it contradicts itself.
+        """
+        if self.transport not in get_args(Kind):
+            raise UsageError(f"there is no transport {self.transport!r}.{did_you_mean(self.transport, get_args(Kind))}")
+        if self.transport == "direct" and self.proxy is not None:
+            raise UsageError("the direct transport knows no proxies: leave transport out, or the proxy.")
+        if self.proxy is not None and not self.proxy.startswith(("http://", "https://")):
+            raise UsageError(f"proxy wants an http:// or https:// address, not {redact_url(self.proxy)!r}.")
+        return self
+
+    def context(self) -> ssl.SSLContext | None:
+        """Whom to trust; None: the authorities that come with httpx.
+
+        Raises:
+            UsageError: the file is not there or holds no certificate.
+        """
+        if self.ca is None:
+            return None
+        try:
+            return ssl.create_default_context(cafile=self.ca)
+        except (OSError, ssl.SSLError) as error:
+            raise UsageError(f"ca: {self.ca} holds no certificates ({error.strerror or error}).") from None
+
+
+class StampedTransport(httpx.AsyncBaseTransport):
+    """Carries requests and hands over their replies read by read, each read stamped.
+
+    Args:
+        ssl_context: whom to trust; by default what the route says.
+        route: how to get there.
+
+    Raises:
+        UsageError: the route contradicts itself.
+    """
+
+    def __init__(self, ssl_context: ssl.SSLContext | None = None, route: Route | None = None) -> None:
+        route = (route or Route()).checked()
+        self._context = ssl_context or route.context()
+        self._route = route
+        pooled = route.transport == "httpcore" or route.proxy is not None
+        self._direct: Any = None if pooled else front("httpx")(self._context, kernel_stamps=route.kernel_stamps)
+        self._pool: PooledTransport | None = None
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send; return as soon as the reply's headers are there."""
+        if self._direct is not None:
+            try:
+                response: httpx.Response = await self._direct.handle_async_request(request)
+            except NotImplementedError:  # Windows: its event loop does not watch sockets
+                if self._route.transport == "direct":
+                    raise UsageError(
+                        "this event loop does not watch sockets, which the direct transport needs; leave transport out."
+                    ) from None
+                self._direct = None
+            else:
+                return response
+        if self._pool is None:
+            self._pool = PooledTransport(self._context, proxy=self._route.proxy)
+        return await self._pool.handle_async_request(request)
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        for transport in (self._direct, self._pool):
+            if transport is not None:
+                await transport.aclose()
