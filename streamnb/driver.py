@@ -23,7 +23,7 @@ from streamnb.events import Arrival, Outcome, Prompt
 from streamnb.functions import Function
 from streamnb.intake import Intake
 from streamnb.minutes import call_line, reply_line, run_line, timings
-from streamnb.pacing import Pacer, Parse
+from streamnb.pacing import Pacer, Parse, checked
 from streamnb.providers import Call, Ending, ReplyHead, _explain
 from streamnb.recording import Record
 from streamnb.redaction import Scrubber, redact_text
@@ -89,7 +89,7 @@ class Driver:
         self._clock = clock
         self._observers = observers
         self._allow_http = allow_http
-        self._parse: Parse = "arrival" if functions else parse  # an answer to a call is waited for
+        self._parse: Parse = "arrival" if functions else checked(parse)  # an answer to a call is waited for
         self._broke: StreamnbError | None = None
         self._keys = Keyring(target.provider.name, target.dummy_key, target.host)
         self._request = self._prepare()
@@ -219,7 +219,7 @@ class Driver:
                 intake.read(read)
             return
 
-        def tick(now: bool) -> None:  # noqa: FBT001  # a callable type has no names
+        def tick(now: bool) -> None:
             if intake.waiting:
                 self._watching.arm(self.deadlines.idle_s, Outcome.TIMEOUT_IDLE)
             if now:
@@ -334,12 +334,8 @@ class Driver:
         error = None if conversation.error is None else _one_line(self._redact(conversation.error))
         now = self._clock.monotonic_ns()
         record = self._record
-        ending: dict[str, Any] = {"reached": self._reached, "ends_ns": [row.end_ns for row in record.calls]}
-        if record.notes:
-            ending["notes"] = record.notes
-        if not math.isnan(record.queued_s):
-            ending["queued_s"] = record.queued_s
-        self._record.end(outcome, error, EndLine(outcome.value, error, ending, self._record.counts(), now))
+        ending = {"reached": self._reached, **record.ending()}
+        record.end(outcome, error, EndLine(outcome.value, error, ending, record.counts(), now))
         self._tell(outcome.value, now)
 
     def _note(self, text: str) -> None:

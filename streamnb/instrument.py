@@ -9,6 +9,7 @@ import asyncio
 import base64
 import contextlib
 import os
+import ssl
 import time
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -21,6 +22,7 @@ from streamnb.conversation import Reading
 from streamnb.errors import LimitError, TransportError
 from streamnb.events import Outcome, Prompt
 from streamnb.journal import Journal
+from streamnb.minutes import timings
 from streamnb.providers import Call, Ending, Provider, ReplyHead, load
 from streamnb.recording import Record, RunInfo
 from streamnb.redaction import (
@@ -33,9 +35,41 @@ from streamnb.redaction import (
 )
 from streamnb.results import Run, remember
 from streamnb.settings import new_run
-from streamnb.transcript import CallLine, EndLine, ReadLine, ReplyLine, RunLine
+from streamnb.transcript import CallLine, EndLine, ReplyLine, RunLine
 from streamnb.transport.decoding import Decoder
-from streamnb.transport.reads import Timings, framing
+from streamnb.transport.fronts import front
+from streamnb.transport.reads import Reads, Timings, framing
+
+
+def timed_transport(
+    package: str = "httpx", *, ssl_context: ssl.SSLContext | None = None, kernel_stamps: bool = True
+) -> Any:
+    """A transport for your own client that stamps every socket read, by the kernel where it can (Linux).
+
+    HTTP/1.1, straight to the server: no proxies, no HTTP/2. Everything else (auth, hooks, cookies, redirects) stays
+    the client's. SDKs take a client: `AsyncOpenAI(http_client=httpx2.AsyncClient(transport=...))`.
+
+    Args:
+        package: whose client it is for: `httpx` or `httpx2` (openai from 3.0 and anthropic from 2.0 are on httpx2).
+        ssl_context: whom to trust; by default the authorities that the package brings.
+        kernel_stamps: False leaves only this process's own stamps.
+
+    Returns:
+        An `AsyncBaseTransport` of that package. `response.extensions["streamnb.reads"]` are the reads of the body: each
+        with `t_ns` (this process had it) and `k_ns` (the kernel had it; CLOCK_MONOTONIC, ns), `wire_bytes`, `data`.
+
+    Raises:
+        UsageError: there is no such package, or it is not installed.
+
+    Example:
+        async with httpx.AsyncClient(transport=streamnb.timed_transport()) as client:
+            async with streamnb.aconnect_sse(client, "POST", url, json=body) as source:
+                async for event in source.aiter_sse():
+                    ...
+        source.run.chunks[["t_ns", "client_lag_s", "stamp_source"]]
+    """
+    return front(package)(ssl_context, kernel_stamps=kernel_stamps)
+
 
 _KEY_HEADERS = ("authorization", "x-api-key", "api-key", "x-goog-api-key", "proxy-authorization")
 
@@ -68,7 +102,8 @@ async def aconnect_sse(
 
     Yields:
         An `httpx_sse.EventSource` with `run`. Its stamps are taken where the client hands out body bytes
-        (`stamp_source` is `chunk`): later than the socket read (PERFORMANCE.md 4).
+        (`stamp_source` is `chunk`): later than the socket read (PERFORMANCE.md 4). A client on
+        `streamnb.timed_transport()` has the socket's and the kernel's own.
     """
     asked_ns = time.monotonic_ns()
     reader = load(provider)()
@@ -91,6 +126,7 @@ class _Tap(httpx.AsyncByteStream):
     def __init__(self, response: httpx.Response, provider: Provider, url: str, asked_ns: int, *, record: bool) -> None:
         request = response.request
         self._stream = response.stream
+        self._reads: Reads | None = response.extensions.get("streamnb.reads")
         self._framing = framing(response.headers)
         self._decoder = Decoder(response.headers.get("content-encoding", ""))
         self._secrets = _keys(request)
@@ -124,18 +160,22 @@ class _Tap(httpx.AsyncByteStream):
 
     def _reply(self, response: httpx.Response, asked_ns: int) -> None:
         stamps = response.extensions.get("streamnb.timings")
-        t0_ns = stamps.t0_ns if isinstance(stamps, Timings) else asked_ns
+        known: dict[str, Any] = (
+            timings(stamps) if isinstance(stamps, Timings) else {"t0_ns": asked_ns, "transport": "httpx"}
+        )
         kept = [(key, redact_text(value, self._secrets)) for key, value in response.headers.items()]
         headers = redact_headers(kept, RESPONSE_HEADERS)
         now = time.monotonic_ns()
-        timings: dict[str, Any] = {"t0_ns": t0_ns, "headers_ns": now}
-        self._record.reply(ReplyLine(0, now, response.status_code, headers, self._framing, timings))
+        self._record.reply(
+            ReplyLine(0, now, response.status_code, headers, self._framing, {"headers_ns": now, **known})
+        )
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         try:
-            async for data in self._stream:  # type: ignore[union-attr]  # an async client's stream
-                self._take(data, time.monotonic_ns())
-                yield data
+            async for t_ns, k_ns, wire_bytes, data in self._stamped():
+                self._take(t_ns, k_ns, wire_bytes, data)
+                if data:
+                    yield data
         except (httpx.TransportError, httpx.StreamError) as error:
             self.end(Ending(Outcome.PROTOCOL_ERROR, self._framing, f"the connection broke off: {error}."))
             raise
@@ -143,11 +183,20 @@ class _Tap(httpx.AsyncByteStream):
             self._decoder.close()
         self.end(Ending(None, self._framing))
 
-    def _take(self, data: bytes, t_ns: int) -> None:
+    async def _stamped(self) -> AsyncIterator[tuple[int, int | None, int, bytes]]:
+        """The body with its stamps: those of the socket, where the client is on a transport of ours."""
+        if self._reads is not None:
+            async for read in self._reads:
+                yield read.t_ns, read.k_ns, read.wire_bytes, read.data
+            return
+        async for data in self._stream:  # type: ignore[union-attr]  # an async client's stream
+            yield time.monotonic_ns(), None, len(data), data
+
+    def _take(self, t_ns: int, k_ns: int | None, wire_bytes: int, data: bytes) -> None:
         if self._record.outcome is None:
             with self._recording_only():
                 clean = self._scrubber.feed(self._decoder.decode(data))
-                self._line(t_ns, len(data), clean)
+                self._line(t_ns, k_ns, wire_bytes, clean)
                 self._record.understood(self._reading.feed(clean))
 
     @contextlib.contextmanager
@@ -158,9 +207,9 @@ class _Tap(httpx.AsyncByteStream):
         except TransportError as error:
             self.end(Ending(Outcome(error.outcome), self._framing, str(error)))
 
-    def _line(self, t_ns: int, wire: int, data: bytes) -> None:
-        seq, held = len(self._record.chunks), self._scrubber.held
-        self._record.read(ReadLine(n=0, s=seq, t_ns=t_ns, w=wire, h=held, b=data, stamp="chunk"))
+    def _line(self, t_ns: int, k_ns: int | None, wire: int, data: bytes) -> None:
+        stamp = "chunk" if self._reads is None else "read"
+        self._record.take(0, t_ns, k_ns, wire, self._scrubber.held, data, stamp)
 
     def leave(self, outcome: Outcome, detail: str) -> None:
         """The caller reads no further: after an end marker or an error status that is the usual way to end."""
@@ -174,20 +223,20 @@ class _Tap(httpx.AsyncByteStream):
         now = time.monotonic_ns()
         held = self._scrubber.flush()
         if held:
-            self._line(now, 0, held)
+            self._line(now, None, 0, held)
             self._record.understood(self._reading.feed(held))
         with contextlib.suppress(LimitError):
             step = self._reading.close()
             if step.events:
                 if not len(self._record.chunks):
-                    self._line(now, 0, b"")
+                    self._line(now, None, 0, b"")
                 self._record.understood(step)
         self._record.end_call(now)
         outcome = self._reading.outcome(ending)
         error = self._reading.explain(outcome, ending)
         error = None if error is None else redact_text(error, self._secrets)
-        closing = {"ends_ns": [now]}
-        self._record.end(outcome, error, EndLine(outcome.value, error, closing, self._record.counts(), now))
+        record = self._record
+        record.end(outcome, error, EndLine(outcome.value, error, record.ending(), record.counts(), now))
 
     async def aclose(self) -> None:
         """Close the real stream."""

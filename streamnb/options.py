@@ -190,6 +190,12 @@ def build_parser(*targets: str | None) -> argparse.ArgumentParser:
     add("--timeout-idle", metavar="S", type=_seconds, help=f"seconds between data, keep-alives apart ({clock} 120)")
     add("--no-record", action="store_const", const=False, dest="record", help="write no run file")
     add("--allow-http", action="store_const", const=True, help="send the key over plain http to another host")
+    add("--proxy", metavar="URL", help="an HTTP proxy; those of the environment are not asked")
+    add("--ca", metavar="FILE", help="certificates to trust instead of the usual authorities")
+    add("--transport", metavar="auto|direct|httpcore", help="what carries it (auto: our own HTTP/1.1 where it can)")
+    off = "leave the kernel's receive stamps off"
+    add("--no-kernel-stamps", action="store_const", const=False, dest="kernel_stamps", help=off)
+    add("--parse", metavar="auto|arrival|deferred", help="when to understand what arrives (auto: at once)")
     add("--sim", action="store_const", const=True, help="use the built-in simulator; your key is not sent")
     add("--scenario", metavar="NAME", help="what the simulator does: stall, error, truncate, http-429, ...")
     add("--pace", metavar="K=V", action=_Pair, help="the simulator's pace: ttft, gap, tokens, seed, ... (seconds)")

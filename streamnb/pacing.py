@@ -8,9 +8,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Iterator
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
-from streamnb.errors import StreamnbError
+from streamnb.errors import StreamnbError, UsageError, did_you_mean
 
 Parse = Literal["auto", "arrival", "deferred"]
 
@@ -20,6 +20,18 @@ MANY: Final = 64
 CATCH_UP_S: Final = 0.25
 
 _open: set[Pacer] = set()
+
+
+def checked(parse: str) -> Parse:
+    """A word for when to understand what arrives.
+
+    Raises:
+        UsageError: there is no such word.
+    """
+    for known in get_args(Parse):
+        if parse == known:
+            return known  # type: ignore[no-any-return]  # one of the literals
+    raise UsageError(f"parse: there is no {parse!r}.{did_you_mean(parse, get_args(Parse))}")
 
 
 class Pacer:

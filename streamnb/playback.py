@@ -120,9 +120,13 @@ class Playback:
         reached, ends_ns = end.ending.get("reached"), end.ending.get("ends_ns")
         if isinstance(reached, dict) and record.calls:
             record.reached(len(record.calls) - 1, reached)
-        notes, queued_s = end.ending.get("notes"), end.ending.get("queued_s")
-        record.notes = [note for note in notes if isinstance(note, str)] if isinstance(notes, list) else []
-        record.queued_s = float(queued_s) if isinstance(queued_s, (int, float)) else math.nan
+        said = end.ending
+        record.notes = [note for note in _list(said.get("notes")) if isinstance(note, str)]
+        record.lags = [lag for lag in map(_lag, _list(said.get("lags"))) if lag is not None]
+        record.queued_s = _seconds(said.get("queued_s"))
+        record.measurement_error_s = _seconds(said.get("measurement_error_s"))
+        for row, paused_s in zip(record.calls, _list(said.get("paused_s")), strict=False):
+            row.paused_s = _seconds(paused_s)
         for row, t_ns in zip(record.calls, ends_ns if isinstance(ends_ns, list) else (), strict=False):
             row.end_ns = t_ns if isinstance(t_ns, int) else None
         record.end(Outcome(end.outcome), end.error, end)
@@ -150,6 +154,22 @@ def _prompt(run: RunLine) -> Prompt:
         _str(asked.get("fresh_id")) or "",
         _history(asked.get("history")),
     )
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _seconds(value: Any) -> float:
+    return float(value) if isinstance(value, (int, float)) else math.nan
+
+
+def _lag(value: Any) -> tuple[str, int, int] | None:
+    match value:
+        case [str(kind), int(start_ns), int(length_ns)]:
+            return kind, start_ns, length_ns
+        case _:
+            return None
 
 
 def _history(said: Any) -> tuple[tuple[str, str], ...]:
@@ -220,9 +240,8 @@ def contents_of(record: Record, prompt: Prompt) -> Contents:
     for row in record.calls[begun:]:
         lines += _call_lines(row)
     if record.outcome is not None:
-        ending = {"ends_ns": [row.end_ns for row in record.calls], "notes": record.notes}
-        ending |= {} if math.isnan(record.queued_s) else {"queued_s": record.queued_s}
-        lines.append(EndLine(record.outcome.value, record.error, ending, record.counts(), record.end_ns or first_ns))
+        end_ns = record.end_ns or first_ns
+        lines.append(EndLine(record.outcome.value, record.error, record.ending(), record.counts(), end_ns))
     return Contents(run, lines)
 
 

@@ -18,7 +18,6 @@ from streamnb.journal import Journal
 from streamnb.transcript import CallLine, DoneLine, EndLine, ReadLine, ReplyLine, RunLine, encode_read
 
 _NONE: Final = -1
-_BEYOND: Final = 1 << 63
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -175,7 +174,7 @@ class Record:
         if step.server_t_ns is not None:
             chunks.server_t_ns[seq] = step.server_t_ns
         for event in step.events:
-            self._event(seq, event)
+            self.events.append(seq, event)
         chunk = Chunk(
             seq,
             chunks.call[seq],
@@ -216,20 +215,6 @@ class Record:
     def _write(self, line: Any) -> None:
         if self.journal is not None:
             self.journal.write(line)
-
-    def _event(self, seq: int, event: Event) -> None:
-        events = self.events
-        events.chunk.append(seq)
-        events.choice.append(_number(event.choice))
-        events.kind.append(event.kind)
-        events.text.append(event.text)
-        events.name.append(_well_formed(event.name))
-        events.id.append(_well_formed(event.id))
-        events.data.append(None if event.data is None else json.dumps(event.data))
-        events.flags.append(" ".join(sorted(event.flags)) if event.flags else "")
-        events.server_ms.append(_number(event.server_ms))
-        if event.choices:
-            events.choices[len(events.kind) - 1] = event.choices
 
     # -- what it amounts to -------------------------------------------------------------------------------------
 
@@ -289,6 +274,18 @@ class Record:
             choices=events.choices.get(seq, ()),
         )
 
+    def ending(self) -> dict[str, Any]:
+        """For the transcript's end line: what is known of the run only at its end. What is missing is left out."""
+        said: dict[str, Any] = {
+            "ends_ns": [row.end_ns for row in self.calls],
+            "paused_s": [_said(row.paused_s) for row in self.calls],
+            "notes": self.notes,
+            "lags": [list(lag) for lag in self.lags],
+            "queued_s": _said(self.queued_s),
+            "measurement_error_s": _said(self.measurement_error_s),
+        }
+        return {name: value for name, value in said.items() if value not in (None, []) or name == "ends_ns"}
+
     def counts(self) -> dict[str, int]:
         """For the transcript's end line."""
         return {
@@ -303,12 +300,5 @@ class Record:
 _TIMINGS: Final = frozenset({"dns_s", "connect_s", "tls_s", "t0_ns", "sent_ns", "headers_ns", "reused", "transport"})
 
 
-def _number(value: int | None) -> int:
-    """What a column can hold: a server may write any number."""
-    return _NONE if value is None or not 0 <= value < _BEYOND else value
-
-
-def _well_formed(text: str | None) -> str | None:
-    if text is None or text.isascii():
-        return text
-    return text.encode("utf-8", "replace").decode("utf-8")
+def _said(seconds: float) -> float | None:
+    return None if math.isnan(seconds) else seconds

@@ -74,7 +74,7 @@ def test_the_call_line_keeps_names_and_hides_values():
 
 
 def exchange(headers: list[tuple[str, str]], stamps: Timings) -> Exchange:
-    return Exchange(ReplyHead(429), headers, "length", stamps, None)  # type: ignore[arg-type]
+    return Exchange(ReplyHead(429), headers, "length", stamps, *[None] * 3)  # type: ignore[arg-type]
 
 
 def test_the_reply_line_keeps_what_helps_and_masks_keys_even_there():
@@ -87,6 +87,6 @@ def test_the_reply_line_keeps_what_helps_and_masks_keys_even_there():
 @pytest.mark.parametrize("stamps", [Timings(), Timings(0.1, 0.2, 0.3, 1, 2, 3, reused=False)])
 def test_timings_are_json_and_what_did_not_happen_is_null(stamps: Timings):
     found = timings(stamps)
-    assert list(found) == ["dns_s", "connect_s", "tls_s", "t0_ns", "sent_ns", "headers_ns", "reused"]
+    assert list(found) == ["dns_s", "connect_s", "tls_s", "t0_ns", "sent_ns", "headers_ns", "reused", "transport"]
     assert "NaN" not in json.dumps(found)
     assert found["dns_s"] == (None if stamps.t0_ns is None else 0.1)

@@ -5,7 +5,6 @@ import datetime as dt
 import socket
 import ssl
 import time
-from pathlib import Path
 
 import httpcore
 import pytest

@@ -13,8 +13,7 @@ import httpx
 import pytest
 from fault_server import END, SSE, FaultServer, Script, Wire, certified, chunk, head, serving, trusting, until
 
-from streamnb.transport import Read, Route, StampedTransport, Timings
-from streamnb.transport import reply
+from streamnb.transport import Read, Route, StampedTransport, Timings, reply
 from streamnb.transport.reads import framing
 
 MIB = 1024 * 1024

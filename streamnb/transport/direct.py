@@ -10,7 +10,7 @@ import dataclasses
 import re
 import ssl
 import time
-from collections.abc import AsyncIterator, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from typing import Any, Final
 
 from streamnb.transport.dialling import DialError, dial, reason
@@ -55,11 +55,11 @@ class Direct:
     """Sends requests; keeps connections. For one event loop.
 
     Args:
-        context: makes the TLS context when it is first needed.
+        context: gives the TLS context; asked only for https.
         kernel_stamps: ask the kernel when bytes came, where it can say so.
     """
 
-    def __init__(self, context: ssl.SSLContext, *, kernel_stamps: bool = True) -> None:
+    def __init__(self, context: Callable[[], ssl.SSLContext], *, kernel_stamps: bool = True) -> None:
         self._context = context
         self._clock = KernelClock() if kernel_stamps else None
         self._kept: dict[Origin, list[tuple[float, Link]]] = {}
@@ -89,7 +89,7 @@ class Direct:
         return flight
 
     def _take_off(self, link: Link, order: Order, timings: Timings) -> Flight:
-        def landed(reusable: bool) -> None:  # noqa: FBT001  # a callable type has no names
+        def landed(reusable: bool) -> None:
             self._flights.discard(flight)
             if reusable:
                 self._keep(order.origin, link)
@@ -97,7 +97,7 @@ class Direct:
                 link.close()
 
         reply = read_reply(order.method, order.headers, order.target)
-        flight = Flight(link, reply, order.fault, timings, landed, order.timeouts.get("read"))
+        flight = Flight(link, reply, timings, fault=order.fault, landed=landed, silence_s=order.timeouts.get("read"))
         self._flights.add(flight)
         return flight
 
@@ -130,7 +130,7 @@ class Direct:
         limit_s = order.timeouts.get("connect")
         try:
             async with asyncio.timeout(limit_s):
-                await link.secure(self._context, order.origin[1])
+                await link.secure(self._context(), order.origin[1])
         except TimeoutError:
             link.close()
             raise order.fault("ConnectTimeout", f"TLS took longer than {limit_s:g} s") from None
@@ -168,6 +168,8 @@ class Direct:
             for _, link in links:
                 link.close()
         self._kept.clear()
+        if self._clock is not None:
+            self._clock.close()
 
 
 async def _sent(sending: Coroutine[Any, Any, None], order: Order) -> None:

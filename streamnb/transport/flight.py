@@ -40,8 +40,9 @@ class Flight:
         self,
         link: Link,
         reply: Reply,
-        fault: Fault,
         timings: Timings,
+        *,
+        fault: Fault,
         landed: Callable[[bool], None],
         silence_s: float | None = None,
     ) -> None:

@@ -11,7 +11,7 @@ import importlib
 import ssl
 from collections.abc import AsyncIterator
 from types import ModuleType
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from streamnb.errors import UsageError
 from streamnb.transport.direct import Direct, Order
@@ -41,69 +41,82 @@ def front(package: str) -> type[Any]:
 
 @functools.cache
 def _made(package: ModuleType) -> type[Any]:
-    class Body(package.AsyncByteStream):  # type: ignore[name-defined,misc]  # chosen at run time
-        """The body as plain bytes, for who does not ask for its reads."""
+    """The mixins below, on the base classes of a package."""
+    body = type("Body", (_Body, package.AsyncByteStream), {})
+    attributes = {"package": package, "body": body, "__doc__": _Transport.__doc__}
+    return type("DirectTransport", (_Transport, package.AsyncBaseTransport), attributes)
 
-        def __init__(self, flight: Flight) -> None:
-            self._flight = flight
 
-        async def __aiter__(self) -> AsyncIterator[bytes]:
-            async for read in self._flight:
-                if read.data:
-                    yield read.data
+class _Body:
+    """The body as plain bytes, for who does not ask for its reads."""
 
-        async def aclose(self) -> None:
-            await self._flight.aclose()
+    def __init__(self, flight: Flight) -> None:
+        self._flight = flight
 
-    class DirectTransport(package.AsyncBaseTransport):  # type: ignore[name-defined,misc]
-        """HTTP/1.1 on our own sockets, each read stamped by the kernel where it can.
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for read in self._flight:
+            if read.data:
+                yield read.data
 
-        `response.extensions["streamnb.reads"]` are the reads of the body (`Reads`), `["streamnb.timings"]` the
-        `Timings`. Redirects, cookies, auth and hooks are the client's; nothing is retried.
+    async def aclose(self) -> None:
+        """Let go of it, in the middle or at the end."""
+        await self._flight.aclose()
 
-        Args:
-            ssl_context: whom to trust; by default the authorities that the package brings.
-            kernel_stamps: False leaves the kernel's receive stamps off.
-        """
 
-        def __init__(self, ssl_context: ssl.SSLContext | None = None, *, kernel_stamps: bool = True) -> None:
-            self._context = ssl_context
-            self._kernel_stamps = kernel_stamps
-            self._cores: dict[asyncio.AbstractEventLoop, Direct] = {}
+class _Transport:
+    """HTTP/1.1 on our own sockets, each read stamped by the kernel where it can.
 
-        def _core(self) -> Direct:
-            loop = asyncio.get_running_loop()
-            core = self._cores.get(loop)
-            if core is None:
-                context = self._context or package.create_ssl_context(trust_env=False)
-                core = self._cores[loop] = Direct(context, kernel_stamps=self._kernel_stamps)
-            return core
+    `response.extensions["streamnb.reads"]` are the reads of the body (`Reads`), `["streamnb.timings"]` the `Timings`.
+    Redirects, cookies, auth and hooks are the client's; nothing is retried.
 
-        async def handle_async_request(self, request: Any) -> Any:
-            """Send; return as soon as the reply's headers are there."""
-            timings = Timings(on_t0=request.extensions.get("streamnb.on_t0"))
-            request.extensions["streamnb.timings"] = timings  # so that a failed request tells how far it came
-            flight = await self._core().send(_order(package, request), timings)
-            reply = flight.reply
-            return package.Response(
-                reply.status,
-                headers=reply.headers,
-                stream=Body(flight),
-                extensions={
-                    "http_version": reply.version,
-                    "reason_phrase": reply.reason,
-                    "network_stream": flight.network_stream,
-                    "streamnb.timings": timings,
-                    "streamnb.reads": flight,
-                },
-            )
+    Args:
+        ssl_context: whom to trust; by default the authorities that the package brings.
+        kernel_stamps: False leaves the kernel's receive stamps off.
+    """
 
-        async def aclose(self) -> None:
-            """Close every connection."""
-            for core in self._cores.values():
-                await core.aclose()
+    package: ClassVar[ModuleType]
+    body: ClassVar[type[Any]]
 
-    return DirectTransport
+    def __init__(self, ssl_context: ssl.SSLContext | None = None, *, kernel_stamps: bool = True) -> None:
+        self._context = ssl_context
+        self._kernel_stamps = kernel_stamps
+        self._cores: dict[asyncio.AbstractEventLoop, Direct] = {}
+
+    def _core(self) -> Direct:
+        loop = asyncio.get_running_loop()
+        core = self._cores.get(loop)
+        if core is None:
+            core = self._cores[loop] = Direct(self._trust, kernel_stamps=self._kernel_stamps)
+        return core
+
+    def _trust(self) -> ssl.SSLContext:
+        if self._context is None:
+            self._context = self.package.create_ssl_context(trust_env=False)
+        return self._context
+
+    async def handle_async_request(self, request: Any) -> Any:
+        """Send; return as soon as the reply's headers are there."""
+        timings = Timings(on_t0=request.extensions.get("streamnb.on_t0"))
+        request.extensions["streamnb.timings"] = timings  # so that a failed request tells how far it came
+        flight = await self._core().send(_order(self.package, request), timings)
+        reply = flight.reply
+        return self.package.Response(
+            reply.status,
+            headers=reply.headers,
+            stream=self.body(flight),
+            extensions={
+                "http_version": reply.version,
+                "reason_phrase": reply.reason,
+                "network_stream": flight.network_stream,
+                "streamnb.timings": timings,
+                "streamnb.reads": flight,
+            },
+        )
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        for core in self._cores.values():
+            await core.aclose()
 
 
 def _order(package: ModuleType, request: Any) -> Order:

@@ -20,7 +20,7 @@ from streamnb.transport.network import StampedStream, StampingBackend
 from streamnb.transport.reads import Read, Take, Timings
 
 _QUEUE_READS = 256
-_CORE_ERRORS = (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError)
+_CORE_ERRORS = (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError, httpcore.ProxyError)
 
 
 class PooledTransport(httpx.AsyncBaseTransport):

@@ -175,6 +175,8 @@ def classify(error: BaseException, host: str) -> tuple[Outcome, str]:
         return Outcome(error.outcome), str(error)
     if isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout)):
         return Outcome.CONNECT_ERROR, f"no connection to {host}: {error}. Check the base URL and the network."
+    if isinstance(error, httpx.ProxyError):
+        return Outcome.CONNECT_ERROR, f"no connection to {host}: the proxy refused ({error}). Check its password."
     if isinstance(error, (httpx.ReadError, httpx.WriteError)):
         return Outcome.PROTOCOL_ERROR, f"the connection to {host} broke off: {error}. {_AGAIN}"
     said = _QUOTED.sub(_as_sent, str(error).rstrip("."))

@@ -37,6 +37,19 @@ def switch_on(sock: socket.socket) -> bool:
     return True
 
 
+def _keeper() -> socket.socket | None:
+    """A socket that only asks for stamps.
+
+    The kernel stamps while some socket asks for it, and begins a moment after the first one did: without this one the
+    first reply of a new connection might have none.
+    """
+    if not _SUPPORTED:
+        return None
+    keeper = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    switch_on(keeper)
+    return keeper
+
+
 class KernelClock:
     """From the kernel's wall clock stamps to CLOCK_MONOTONIC.
 
@@ -58,8 +71,14 @@ class KernelClock:
     ) -> None:
         self._realtime = realtime
         self._monotonic = monotonic
+        self._keeper = _keeper()
         self.offset_ns, self.error_ns = self._measure()
         self.steps = 0
+
+    def close(self) -> None:
+        """No more sockets of ours."""
+        if self._keeper is not None:
+            self._keeper.close()
 
     def stamp(self, ancillary: Ancillary, read_ns: int) -> int | None:
         """When the kernel had the last byte of a read, CLOCK_MONOTONIC ns; None when it did not say.
