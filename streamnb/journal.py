@@ -1,4 +1,4 @@
-"""The run file: append-only lines, one write each, locked while its writer lives (SAFETY P1, F71-76).
+"""The run file: append-only lines, one write each, locked while its writer lives (SAFETY P1, P2, F71-76).
 
 Knows files and locks. Must not know: what the lines say, pandas, displays.
 """
@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
+import time
 from pathlib import Path
 from types import ModuleType
+from typing import Final
 
 from streamnb.transcript import Line, encode
 
@@ -17,6 +20,44 @@ try:
     import fcntl
 except ImportError:  # Windows has no flock: a dead writer cannot be told from a live one there
     fcntl = None
+
+
+EVERY_S: Final = 0.25
+"""Power loss takes at most what came in so long (SAFETY P2)."""
+
+
+_fdatasync = getattr(os, "fdatasync", os.fsync)  # macOS and Windows have only the other
+
+
+class _Syncer:
+    """Puts the journals that were written to on the disk, four times a second, on a thread of its own."""
+
+    def __init__(self) -> None:
+        self._due: set[Journal] = set()
+        self._lock = threading.Lock()
+        self._work = threading.Event()
+        self._pid = 0
+
+    def add(self, journal: Journal) -> None:
+        """It was written to."""
+        with self._lock:
+            self._due.add(journal)
+            if self._pid != os.getpid():  # its first, or that of a fork
+                self._pid = os.getpid()
+                threading.Thread(target=self._run, name="streamnb sync", daemon=True).start()
+        self._work.set()
+
+    def _run(self) -> None:
+        while self._work.wait():
+            time.sleep(EVERY_S)
+            self._work.clear()
+            with self._lock:
+                due, self._due = self._due, set()
+            for journal in due:
+                journal.sync()
+
+
+_syncer = _Syncer()
 
 
 class Journal:
@@ -34,6 +75,8 @@ class Journal:
         self.failed: str | None = None
         self._fd: int | None = None
         self._begun = False
+        self._synced = True
+        self._closing = threading.Lock()
 
     def write(self, line: Line) -> None:
         """Append one line."""
@@ -48,6 +91,9 @@ class Journal:
                 return
             while data:  # at the limit of a disk the first write is a short one, and only the next says why
                 data = data[os.write(self._fd, data) :]
+            if self._synced:
+                self._synced = False
+                _syncer.add(self)
         except OSError as error:
             self._fail(error)
 
@@ -59,6 +105,13 @@ class Journal:
             with contextlib.suppress(OSError):  # some network file systems have no locks: the run only looks dead there
                 fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
+    def sync(self) -> None:
+        """Put what was written so far on the disk; from any thread."""
+        self._synced = True
+        with self._closing, contextlib.suppress(OSError):  # the next write says what is wrong with the disk
+            if self._fd is not None:
+                _fdatasync(self._fd)
+
     def close(self) -> None:
         """Put it on the disk and let go of it; nothing is written any more."""
         self._begun = True
@@ -68,10 +121,11 @@ class Journal:
             self._close()
 
     def _close(self) -> None:
-        if self._fd is not None:
-            fd, self._fd = self._fd, None
-            with contextlib.suppress(OSError):
-                os.close(fd)
+        with self._closing:
+            if self._fd is not None:
+                fd, self._fd = self._fd, None
+                with contextlib.suppress(OSError):
+                    os.close(fd)
 
     def _fail(self, error: OSError) -> None:
         self.failed = (

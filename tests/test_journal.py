@@ -7,6 +7,7 @@ import signal
 import stat
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -199,3 +200,47 @@ def test_after_twenty_kills_too(recordings: Path):
     chance = random.Random(20)
     for _ in range(20):
         kill_one(recordings, chance.random() * 0.5)
+
+
+def test_what_was_written_is_put_on_the_disk_within_a_quarter_second_and_no_oftener(journal, monkeypatch):
+    synced: list[int] = []
+    woken = threading.Event()
+
+    def fdatasync(fd: int) -> None:
+        synced.append(os.fstat(fd).st_size)
+        woken.set()
+
+    monkeypatch.setattr("streamnb.journal._fdatasync", fdatasync)
+    journal.write(RUN)
+    for _ in range(3):
+        woken.clear()
+        for _ in range(50):
+            journal.append(b"{}\n")
+        assert woken.wait(10)
+    size = journal.path.stat().st_size
+    assert synced[-1] <= size
+    assert len(synced) <= 4  # of 151 writes
+    woken.clear()
+    journal.append(b"{}\n")
+    assert woken.wait(10)
+    assert synced[-1] == size + 3
+    journal.close()
+
+
+def test_a_journal_that_was_closed_meanwhile_is_not_synced(journal, monkeypatch):
+    monkeypatch.setattr("streamnb.journal._fdatasync", lambda _: pytest.fail("a closed file"))
+    journal.write(RUN)
+    journal.close()
+    journal.sync()
+
+
+def test_a_disk_that_cannot_sync_does_not_stop_the_run(journal, monkeypatch):
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("streamnb.journal._fdatasync", full)
+    journal.write(RUN)
+    journal.sync()
+    journal.append(b"{}\n")
+    assert journal.failed is None
+    journal.close()
