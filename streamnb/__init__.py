@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 from streamnb._version import __version__
 
 if TYPE_CHECKING:
+    from streamnb.calibration import calibrate
     from streamnb.client import astream, last, open_stream, recordings, records, replay, run, runs, stream
     from streamnb.client import open_recording as open  # noqa: A004  # streamnb.open, as gzip.open
     from streamnb.collection import Runs
     from streamnb.errors import MissingKeyError, RunError, StreamnbError, UsageError
     from streamnb.events import Event, Outcome
     from streamnb.exchange import read_jsonl, read_parquet
-    from streamnb.instrument import aconnect_sse
+    from streamnb.instrument import aconnect_sse, timed_transport
     from streamnb.racing import race
     from streamnb.results import Run
     from streamnb.widgets import ChatPanel
@@ -33,7 +34,9 @@ _PUBLIC = {
     "StreamnbError": "streamnb.errors",
     "UsageError": "streamnb.errors",
     "aconnect_sse": "streamnb.instrument",
+    "timed_transport": "streamnb.instrument",
     "astream": "streamnb.client",
+    "calibrate": "streamnb.calibration",
     "last": "streamnb.client",
     "open": "streamnb.client:open_recording",
     "open_stream": "streamnb.client",
@@ -48,7 +51,19 @@ _PUBLIC = {
     "stream": "streamnb.client",
 }
 _MODULES = frozenset(
-    {"analysis", "errors", "exchange", "events", "providers", "redaction", "tables", "testing", "transcript", "wire"}
+    {
+        "analysis",
+        "calibration",
+        "errors",
+        "exchange",
+        "events",
+        "providers",
+        "redaction",
+        "tables",
+        "testing",
+        "transcript",
+        "wire",
+    }
 )
 
 __all__ = [
@@ -64,6 +79,7 @@ __all__ = [
     "__version__",
     "aconnect_sse",
     "astream",
+    "calibrate",
     "last",
     "open",
     "open_stream",
@@ -76,6 +92,7 @@ __all__ = [
     "run",
     "runs",
     "stream",
+    "timed_transport",
 ]
 
 

@@ -13,6 +13,7 @@ from typing import Final
 
 from streamnb.errors import LimitError, ProtocolError
 from streamnb.events import TEXT_KINDS, Event, Kind, Outcome, Prompt
+from streamnb.frozen import maker
 from streamnb.providers import Call, Ending, Provider, Reply, ReplyHead, Seen, _explain
 from streamnb.providers._error_body import error_event
 from streamnb.wire import Frame, Framer, JSONBodyFramer
@@ -49,6 +50,9 @@ class Step:
         return any(event.kind != "ping" for event in self.events)
 
 
+_made_step: Final = maker(Step)
+
+
 class Reading:
     """One reply being read.
 
@@ -74,6 +78,7 @@ class Reading:
         self._broken: str | None = None
         self.failed = head.status != HTTPStatus.OK if call.stream else head.status not in _SUCCESS
         self._framer: Framer = self._choose()
+        self._stamps_elsewhere = type(provider).server_t_ns is not Provider.server_t_ns  # than in comments
 
     def _choose(self) -> Framer:
         if self.failed:
@@ -97,45 +102,48 @@ class Reading:
         events: list[Event] = []
         stamp: int | None = None
         for frame in frames:
-            t_ns = self.provider.server_t_ns(frame)
-            if t_ns is not None:
-                stamp = t_ns
-                continue
+            if frame.event == "comment" or self._stamps_elsewhere:
+                t_ns = self.provider.server_t_ns(frame)
+                if t_ns is not None:
+                    stamp = t_ns
+                    continue
             for read in self._read(frame):
                 if read.kind == "end":
                     events += self._leftovers(read.choice)
-                event = self._whole(read)
+                event = read if not self._halves and read.text.isascii() else self._whole(read)
                 self.seen.fold(event)
                 events.append(event)
                 if event.kind not in _NOT_KEPT:
                     self.kept.append(event)
-        return Step(tuple(events), len(frames), stamp)
+        return _made_step(tuple(events), len(frames), stamp)
 
     def _read(self, frame: Frame) -> Sequence[Event]:
         if self.failed:
             return (error_event(frame.value, self.head.status, frame.data),)
-        if _is_ping(frame, plain_text=self.provider.plain_text):
+        usual = frame.event == "message" and not frame.flags and frame.data.startswith("{")
+        if not usual and _is_ping(frame, plain_text=self.provider.plain_text):
             return (Event("ping", data=frame.data or None, flags=frame.flags - {"comment"}),)
         events: list[Event] = []
+        provider = self.provider
         try:
-            events.extend(self._flagged(event, frame) for event in self.provider.read(frame, self.seen))
+            for event in provider.read(frame, self.seen):
+                events.append(event if usual and not self.over else self._flagged(event, frame.flags))
+                if provider.ends(event):
+                    self.over = True
         except ProtocolError as error:
             self._broken = str(error)
             events.append(Event("error", str(error), name="protocol_error", flags=frame.flags | {"malformed"}))
         return events
 
-    def _flagged(self, event: Event, frame: Frame) -> Event:
-        flags = frame.flags
+    def _flagged(self, event: Event, flags: frozenset[str]) -> Event:
         if self.over and event.kind not in {"end", "ping"}:
             flags |= {"late"}
-        if self.provider.ends(event):
-            self.over = True
         return dataclasses.replace(event, flags=event.flags | flags) if flags else event
 
     def _whole(self, event: Event) -> Event:
         """The event with well-formed text: half a surrogate pair waits for the other half (SAFETY R16)."""
         key = (event.kind, event.choice)
-        if not self._halves and event.text.isascii():
+        if not self._halves and _is_well_formed(event.text):
             return event
         text = self._halves.pop(key, "") + event.text
         if event.kind in TEXT_KINDS and "\ud800" <= text[-1:] <= "\udbff":
@@ -207,6 +215,14 @@ class Reading:
         if outcome is Outcome.PROTOCOL_ERROR and ending.cause is None:
             return self._broken or _explain.not_understood(provider, self.call, self.head, self.n_bytes)
         return _explain.plain(provider, outcome, ending, ended=None in self.seen.ended)
+
+
+def _is_well_formed(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _is_ping(frame: Frame, *, plain_text: bool) -> bool:

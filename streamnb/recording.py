@@ -14,10 +14,13 @@ from typing import Any, Final
 from streamnb.columns import ChunkColumns, EventColumns
 from streamnb.conversation import Step
 from streamnb.events import Arrival, Chunk, Event, Outcome
+from streamnb.frozen import maker
 from streamnb.journal import Journal
 from streamnb.transcript import CallLine, DoneLine, EndLine, ReadLine, ReplyLine, RunLine, encode_read
 
 _NONE: Final = -1
+_chunk: Final = maker(Chunk)
+_arrival: Final = maker(Arrival)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -175,7 +178,7 @@ class Record:
             chunks.server_t_ns[seq] = step.server_t_ns
         for event in step.events:
             self.events.append(seq, event)
-        chunk = Chunk(
+        chunk = _chunk(
             seq,
             chunks.call[seq],
             chunks.t_ns[seq],
@@ -186,7 +189,7 @@ class Record:
             chunks.stamp_source[seq],
             step.server_t_ns,
         )
-        return Arrival(chunk, step.events)
+        return _arrival(chunk, step.events)
 
     def end_call(self, t_ns: int, n: int = -1) -> None:
         """The body of a call (of the latest, unless it is named) is over."""

@@ -21,6 +21,7 @@ from streamnb.recording import Record
 if TYPE_CHECKING:
     import pandas as pd
 
+    from streamnb.analysis import Verdict
 
 _session: list[Run] = []
 
@@ -268,14 +269,39 @@ class Run:
 
     @property
     def stalls(self) -> pd.DataFrame:
-        """Gaps far longer than this stream's own pace (`streamnb.analysis.stalls`)."""
+        """Gaps far longer than this stream's own pace, and who made them (`streamnb.analysis.stalls`)."""
         from streamnb import analysis
 
         record = self._record
         close_s = None
         if record.close_ns is not None and record.t0_ns is not None and record.outcome is not None:
             close_s = (record.close_ns - record.t0_ns) / 1e9
-        return analysis.stalls(self.events, until_s=close_s)
+        chunks = self.chunks
+        return analysis.stalls(self.events, until_s=close_s, chunks=chunks, lags=self._log(chunks))
+
+    @property
+    def lags(self) -> pd.DataFrame:
+        """What held this process up while the run went on: collections, a late loop."""
+        from streamnb import tables
+
+        return tables.lags(self._record)
+
+    @property
+    def verdict(self) -> Verdict:
+        """How far its times can be trusted, with the evidence (`streamnb.analysis.verdict`)."""
+        return self._judge(self.events)
+
+    def _judge(self, events: pd.DataFrame) -> Verdict:
+        from streamnb import analysis
+
+        chunks = self.chunks
+        return analysis.verdict(chunks, events, self._log(chunks))
+
+    def _log(self, chunks: pd.DataFrame) -> pd.DataFrame | None:
+        """The table `lags` where somebody kept it: not for a client of the caller's, nor by a process that died."""
+        record = self._record
+        kept = record.outcome is not Outcome.CRASHED and not (chunks["stamp_source"] == "chunk").any()
+        return self.lags if kept or record.lags else None
 
     @property
     def summary(self) -> pd.DataFrame:
@@ -291,7 +317,8 @@ class Run:
         if self._row is not None:
             return dict(self._row)
         over = self.outcome is not None
-        row = {**tables.run_row(self._record), **analysis.latency_row(self.events)}
+        events = self.events
+        row = {**tables.run_row(self._record), **analysis.latency_row(events), "verdict": self._judge(events).name}
         if over:  # a finished run changes no more
             self._row = dict(row)
         return row

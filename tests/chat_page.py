@@ -10,7 +10,7 @@ from typing import Any
 
 import comm
 from comm.base_comm import BaseComm
-from kernel_page import apply, shown
+from kernel_page import apply, shown, unpacked
 
 from streamnb.results import Run
 from streamnb.widgets import ChatPanel
@@ -34,7 +34,7 @@ class Page(BaseComm):
         if msg_type == "comm_open":
             self.board = data["state"].get("board", {})
         elif msg_type == "comm_msg" and data["method"] == "custom":
-            self.take(data["content"])
+            self.take(unpacked(data["content"], more.get("buffers")))
 
     def take(self, content: dict[str, Any]) -> None:
         board = self.board

@@ -46,6 +46,7 @@ def recordings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where runs of this test are recorded; the session's list of runs is this test's own, too."""
     path = tmp_path / "recordings"
     monkeypatch.setenv("STREAMNB_RECORDINGS", str(path))
+    monkeypatch.setenv("STREAMNB_CACHE", str(tmp_path / "cache"))
     if "streamnb.results" in sys.modules:
         monkeypatch.setattr("streamnb.results._session", [])
     return path

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import html
+import json
 import os
 import re
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -94,9 +96,14 @@ def comm_of(messages: list[dict]) -> str:
 def sent(messages: list[dict], comm_id: str = "") -> list[dict]:
     """The contents that the page gets for one panel, in order; for the first one opened, unless it is named."""
     wanted = comm_id or comm_of(messages)
-    comms = (message["content"] for message in of_type(messages, "comm_msg"))
-    custom = (comm["data"] for comm in comms if comm["comm_id"] == wanted and comm["data"]["method"] == "custom")
-    return [data["content"] for data in custom]
+    comms = (message for message in of_type(messages, "comm_msg") if message["content"]["comm_id"] == wanted)
+    custom = (comm for comm in comms if comm["content"]["data"]["method"] == "custom")
+    return [unpacked(comm["content"]["data"]["content"], comm["buffers"]) for comm in custom]
+
+
+def unpacked(content: dict, buffers: list) -> dict:
+    """A message as the page reads it: a long one comes deflated."""
+    return json.loads(zlib.decompress(buffers[0])) if content["k"] == "packed" else content
 
 
 def apply(blocks: dict, ops: list) -> None:

@@ -9,13 +9,30 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from record_builder import T0_NS, S, events_of, read, usage
 
-from streamnb.analysis import FORMULAS, compare, gaps, latency, latency_row, stalls, token_totals, tokens
+from streamnb.analysis import (
+    CONVENTIONS,
+    FORMULAS,
+    compare,
+    gaps,
+    latency,
+    latency_row,
+    percentiles,
+    stalls,
+    token_totals,
+    tokens,
+    verdict,
+)
 from streamnb.events import Arrival, Chunk, Event
 from streamnb.meter import Meter
 
 FUNCTIONS = {
+    **{name: one for one in CONVENTIONS.values() for name in FORMULAS if f"- {name} =" in one.__doc__},
+    "percentile": percentiles,
+    "percentile_ci": percentiles,
+    "verdict": verdict,
     "gap_s": gaps,
     "stall": stalls,
+    "cause": stalls,
     "n_tokens_server": tokens,
     "n_tokens_counter": tokens,
     "rate_per_s": tokens,

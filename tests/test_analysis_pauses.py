@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from record_builder import S, delta, events_of, read, reasoning, usage
+from record_builder import T0_NS, S, delta, events_of, read, reasoning, usage
 
 from streamnb.analysis import gaps, stalls
 from streamnb.errors import UsageError
@@ -31,7 +31,8 @@ def steady(step: float, n: int, start: float = 1) -> list[float]:
 
 
 def rows(frame: pd.DataFrame) -> list[tuple]:
-    return list(frame.itertuples(index=False, name=None))
+    """The rows without the cause of a stall, which has its own tests (test_analysis_causes)."""
+    return list(frame.drop(columns="cause", errors="ignore").itertuples(index=False, name=None))
 
 
 def dtypes(frame: pd.DataFrame) -> dict[str, str]:
@@ -263,3 +264,35 @@ def test_text_in_the_moment_of_t0_is_text():
 
 def test_text_of_a_run_without_t0_is_text_whenever_it_came():
     assert gaps(events_of(read(-2, delta()), read(-1, delta()), t0=False))["gap_s"].tolist() == [1.0]
+
+
+def test_each_stall_has_the_cause_that_the_witnesses_of_its_own_run_tell():
+    paused, caught_up = [*steady(0.25, 5), *steady(0.25, 9, 9)], [*steady(0.25, 5), *steady(0.001, 50, 9)]
+    both = pd.concat([at(*caught_up, run_id="b"), at(*paused, run_id="a")])
+    awake = pd.DataFrame({"run_id": [], "kind": [], "start_ns": [], "t_s": [], "length_s": []})
+    found = stalls(both, lags=awake)
+    assert list(zip(found["run_id"], found["cause"], strict=True)) == [("b", "network"), ("a", "server")]
+
+
+def test_a_stall_that_nothing_came_after_has_no_cause():
+    assert stalls(at(1, 1.25, 1.5), until_s=9)["cause"].isna().tolist() == [True]
+
+
+def test_the_log_tells_that_this_process_slept_through_the_end_too():
+    slept = pd.DataFrame(
+        {"run_id": ["r1"], "kind": ["loop"], "start_ns": [T0_NS + 2 * S], "t_s": [2.0], "length_s": [6.0]}
+    )
+    assert stalls(at(1, 1.25, 1.5), until_s=9, lags=slept)["cause"].tolist() == ["client"]
+    assert stalls(at(1, 1.25, 1.5), until_s=9, lags=slept.assign(run_id="r2"))["cause"].isna().tolist() == [True]
+
+
+def test_the_pace_that_was_due_is_that_before_the_silence_in_pieces():
+    two_a_read = [read(t, delta(), delta()) for t in steady(0.5, 5)]
+    rest = [read(t, delta()) for t in steady(0.3, 12, 9)]  # slower than 0.25 s a piece, faster than 0.5 s a read
+    awake = pd.DataFrame({"run_id": [], "kind": [], "start_ns": [], "t_s": [], "length_s": []})
+    assert stalls(events_of(*two_a_read, *rest), lags=awake)["cause"].tolist() == ["server"]
+
+
+def test_a_silence_behind_the_first_text_is_measured_by_what_came_later():
+    awake = pd.DataFrame({"run_id": [], "kind": [], "start_ns": [], "t_s": [], "length_s": []})
+    assert stalls(at(1, *steady(0.25, 9, 9)), lags=awake)["cause"].tolist() == ["server"]

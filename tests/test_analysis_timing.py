@@ -13,6 +13,7 @@ from streamnb.events import Event
 from streamnb.tables import COLUMNS
 
 ROLE = Event("start", name="assistant")
+KNOWN = "Known: aiperf, genai-perf, guidellm, inference-perf, otel, sglang, streamnb, vllm."
 NUMBERS = [name for name, dtype in COLUMNS["latency"].items() if dtype == "float64"]
 
 
@@ -170,10 +171,12 @@ def test_runs_keep_their_order_and_do_not_mix():
 )
 def test_latency_keeps_its_columns_and_dtypes_and_changes_nothing(events, convention):
     before = events.copy(deep=True)
-    extra = {"itl_vllm_p50_s": "float64", "itl_vllm_p95_s": "float64", "n_itl_vllm": "Int64"}
     found = dtypes(latency(events, convention))
-    assert found == COLUMNS["latency"] | (extra if convention == "vllm" else {})
     assert list(found)[: len(COLUMNS["latency"])] == list(COLUMNS["latency"])
+    own = {name: found.pop(name) for name in COLUMNS["latency"]}
+    assert own == COLUMNS["latency"]
+    assert found == {name: "float64" if name.endswith("_s") else "Int64" for name in found}
+    assert bool(found) == (convention != "streamnb")
     pd.testing.assert_frame_equal(events, before)
 
 
@@ -192,7 +195,7 @@ def test_vllm_and_our_own_agree_when_no_read_carried_two():
     assert row["itl_vllm_p50_s"] == row["icl_p50_s"] == 0.5
 
 
-@pytest.mark.parametrize(("word", "tail"), [("vlm", "Did you mean vllm?"), ("", "Known: streamnb, vllm.")])
+@pytest.mark.parametrize(("word", "tail"), [("vlm", "Did you mean vllm?"), ("", KNOWN)])
 def test_an_unknown_convention_is_refused_with_the_known_ones(word, tail):
     with pytest.raises(UsageError) as caught:
         latency(events_of(), convention=word)

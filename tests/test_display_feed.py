@@ -6,7 +6,7 @@ import threading
 
 from streamnb.display.feed import SHOWN_LIMIT, Feed
 from streamnb.display.inert import TerminalFilter, visible
-from streamnb.display.view import Final
+from streamnb.display.view import BETWEEN_CALLS, Final
 from streamnb.events import Arrival, Choice, Chunk, Event, Outcome, Prompt
 
 SEQ = itertools.count()
@@ -145,3 +145,27 @@ def test_nothing_is_lost_between_a_writing_and_a_draining_thread():
         feed.drain()
     feed.drain()
     assert feed.answer.text == "x" * 5000
+
+
+def test_reads_that_go_on_with_the_answer_are_one_part_and_say_the_same():
+    pieces = ["An", "swer", "\r", "\n", "\ud83c", "\udf0a", "\x1b", ""]
+    feed = Feed(lambda: visible)
+    feed.arrive(arrival(Event("reasoning", "hm")))
+    for piece in pieces:
+        feed.arrive(arrival(Event("delta", piece)))
+    feed.arrive(arrival(Event("delta", "aside", choice=1)))
+    feed.arrive(arrival(Event("message", "Hello")))
+    feed.arrive(arrival(Event("delta", "!")))
+    batch = feed.drain()
+    # the first piece says which call answers; from then on what goes on with it waits for what does not
+    assert [part.place for part in batch.parts] == ["reasoning", "answer", "answer", "note", "message", "answer"]
+    assert "".join(batch.of("answer")) == feed.answer.text == "Answer\n\N{WATER WAVE}\N{SYMBOL FOR ESCAPE}!"
+    assert (len(batch.arrivals), feed.meter.n_text_chunks) == (len(pieces) + 4, len(pieces) + 2)
+
+
+def test_a_call_that_answers_after_another_is_set_apart_although_its_reads_are_joined():
+    feed = Feed(lambda: visible)
+    for call, piece in ((0, "one"), (0, " more"), (1, "two"), (1, " more")):
+        feed.arrive(Arrival(Chunk(next(SEQ), call, S, 1, 1, b"x"), (Event("delta", piece),)))
+    feed.drain()
+    assert feed.answer.text == f"one more{BETWEEN_CALLS}two more"

@@ -63,3 +63,18 @@ def test_the_comm_closes_when_the_page_has_the_end_and_not_before(kernel):
 def test_panels_without_a_page_do_not_pile_up(kernel):
     seen = kernel.run("for _ in range(20):\n    opened().close(final())\nassert len(widget.Panel._kept) == 8")
     assert 12 <= len(of_type(seen, "comm_close")) <= 20
+
+
+LONG = "view.arrive(chunk({0}, Event('delta', 'word ' * 700)))\nview.paint({0} * S)"
+
+
+def test_a_long_message_travels_packed_and_a_page_that_cannot_unpack_it_gets_it_plain(kernel):
+    seen = kernel.run(f"view = opened()\n{LONG.format(1)}")
+    (delta,) = of_type(seen, "comm_msg")
+    assert delta["content"]["data"]["content"] == {"k": "packed"}
+    assert len(delta["buffers"][0]) < 500
+    assert sent(seen)[0]["lanes"][0]["ops"][0][1]["h"] == f"<p>{'word ' * 699}word</p>"
+    kernel.say(comm_of(seen), k="resync", plain=True)
+    rest = kernel.run(f"{LONG.format(2)}\nview.close(final('word'))")
+    assert [message["buffers"] for message in of_type(rest, "comm_msg")] == [[], []]
+    assert [content["k"] for content in sent(rest, comm_of(seen))] == ["full", "end"]

@@ -28,11 +28,14 @@ CALLS = build(
         "headers_s": [0.5],
         "first_byte_s": [1.0],
         "reused": [None],
+        "transport": ["direct"],
+        "paused_s": [0.0],
     },
 )
 LINE = (
     '{"run_id":"r","n":0,"name":null,"status":200,"dns_s":null,"connect_s":0.25,"tls_s":"inf",'
-    '"sent_s":0.5,"headers_s":0.5,"first_byte_s":1.0,"reused":null}\n'
+    '"sent_s":0.5,"headers_s":0.5,"first_byte_s":1.0,"reused":null,'
+    '"transport":"direct","paused_s":0.0}\n'
 )
 
 

@@ -19,8 +19,8 @@ from streamnb.settings import PROFILES
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
 SHOWN = (
-    *("runs", "events", "chunks", "calls", "citations", "frames", "gaps", "stalls"),
-    *("tokens", "token_totals", "compare", "recordings"),
+    *("runs", "events", "chunks", "calls", "citations", "frames", "gaps", "stalls", "lags", "evidence"),
+    *("tokens", "token_totals", "compare", "percentiles", "recordings"),
 )
 FLOORS = {"ipywidgets"}
 """Not imported: anywidget builds on it, and we want a version of it."""

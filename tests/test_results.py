@@ -96,6 +96,54 @@ def test_stalls_look_at_the_silence_before_the_end_too():
     one = run(*(delta() for _ in range(4)))  # the body ends six seconds after the last of them
     assert one.stalls["length_s"].tolist() == [6.0]
     assert one.stalls["recovered"].tolist() == [False]
+    assert one.stalls["cause"].isna().tolist() == [True]
+    held = one.recorded
+    held.lags.append(("loop", held.t0_ns + 5_000_000_000, 4_000_000_000))
+    assert one.stalls["cause"].tolist() == ["client"]
+
+
+def test_what_held_this_process_up_is_a_table():
+    one = run(delta())
+    one.recorded.lags += [("gc", one.recorded.t0_ns - 500_000_000, 2_000_000)]
+    assert one.lags[["kind", "t_s", "length_s"]].to_dict("list") == {"kind": ["gc"], "t_s": [-0.5], "length_s": [0.002]}
+
+
+def test_the_row_has_the_verdict_and_the_displays_say_it_where_there_is_a_doubt():
+    good = run(*(delta("a") for _ in range(4)))
+    bad = Run(record(*(read(n, delta(), delta()) for n in range(1, 5))), load("sse")(), Prompt())
+    assert (good.verdict.name, good.row()["verdict"], good.summary["verdict"].item()) == ("clean", "clean", "clean")
+    assert (bad.verdict.name, bad.row()["verdict"]) == ("coalesced", "coalesced")
+    shown = [one._repr_mimebundle_() for one in (good, bad)]
+    assert ["times:" in one["text/plain"] for one in shown] == [False, True]
+    assert "times: coalesced" in shown[1]["text/plain"]
+    assert all(">times<" in one["text/html"] for one in shown)
+
+
+def test_a_log_that_nobody_kept_proves_nothing():
+    paused_then_all = [*(read(0.25 * n, delta()) for n in range(1, 6)), *(read(9, delta()) for _ in range(20))]
+    ours, theirs, dead = (
+        Run(record(*(dataclasses.replace(one, stamp=stamp) for one in paused_then_all)), load("sse")(), Prompt())
+        for stamp in ("read", "chunk", "read")
+    )
+    dead.recorded.outcome = Outcome.CRASHED
+    assert ours.stalls["cause"].tolist() == ["network"]
+    assert [one.stalls["cause"].isna().tolist() for one in (theirs, dead)] == [[True], [True]]
+
+
+def test_a_run_without_text_is_only_doubted_where_it_ended_well():
+    quiet = [
+        run(outcome=outcome, error="why").final().summary["verdict"] for outcome in (Outcome.COMPLETE, Outcome.CRASHED)
+    ]
+    assert quiet == ["no_stream", "no_stream"]
+    assert "times: no stream" in run()._repr_mimebundle_()["text/plain"]
+    assert "times:" not in run(outcome=Outcome.CRASHED, error="why")._repr_mimebundle_()["text/plain"]
+
+
+def test_the_error_of_its_stamps_is_missing_until_the_machine_was_calibrated():
+    one = run(delta(), outcome=None)
+    assert one.summary["measurement_error_s"].isna().all()
+    one.recorded.measurement_error_s = 0.0004
+    assert one.summary["measurement_error_s"].item() == 0.0004
 
 
 def test_gaps_are_those_between_reads_with_text():

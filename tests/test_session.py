@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import gc
 import json
+import math
 import os
 import subprocess
 import sys
@@ -16,7 +18,7 @@ from fault_server import DONE, END, STOP, FaultServer, Wire, chunk, delta, servi
 from simulated import url
 
 import streamnb
-from streamnb import portal, session
+from streamnb import accuracy, attention, portal, session
 from streamnb.display.view import NullView
 from streamnb.errors import MissingKeyError, UsageError
 from streamnb.events import Outcome
@@ -278,3 +280,31 @@ def test_the_reader_never_waits_for_the_screen():
     run = started.wait()
     assert (run.outcome, view.n_painted) == ("complete", 1)
     assert (run.events["kind"] == "delta").sum() == 300
+
+
+def test_while_a_run_is_under_way_this_process_pays_attention_and_logs_what_held_it_up(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-for-the-simulator")
+    before = sys.getswitchinterval()
+    with serving(Wire.obey) as server:
+        started = to(server)
+        started.start()
+        wait_until(lambda: server.requests)
+        inside = sys.getswitchinterval()
+        portal.loop().call_soon_threadsafe(time.sleep, 0.1)
+        wait_until(lambda: started.record.lags)
+        server.tell(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: 14\r\n\r\n" + DONE)
+        run = started.wait()
+    assert (run.outcome, inside, sys.getswitchinterval()) == ("complete", attention.SWITCH_S, before)
+    assert "loop" in set(run.lags["kind"])
+    assert gc.get_freeze_count() == 0
+
+
+def test_a_session_knows_how_late_its_stamps_may_be(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setenv("STREAMNB_CACHE", str(tmp_path / "cache"))
+    accuracy.forget()
+    assert math.isnan(Session(ask("demo", "hi")).record.measurement_error_s)
+    accuracy.keep(accuracy.Calibration(1, 100, 0.0001, 0.0004, 0.02, 8, "lag", "kernel", "here", 1))
+    assert Session(ask("demo", "hi")).record.measurement_error_s == 0.0004
+    accuracy.forget()

@@ -19,7 +19,13 @@ CONTRACT = {
     "stalls": "run_id start_s length_s after_seq recovered",
 }
 
-APPENDED = {"events": ["server_time"]}  # after the contract's: columns are added at the end, and none is renamed
+APPENDED = {  # after the contract's: columns are added at the end, and none is renamed
+    "runs": ["verdict", "measurement_error_s"],
+    "calls": ["transport", "paused_s"],
+    "chunks": ["read_ns", "kernel_ns", "client_lag_s"],
+    "events": ["server_time", "n_events_in_read"],
+    "stalls": ["cause"],
+}
 
 
 @pytest.mark.parametrize("table", CONTRACT)

@@ -9,6 +9,7 @@ import pytest
 from record_builder import T0_NS, S, append, delta, events_of, read, record
 
 from streamnb import tables
+from streamnb.tables import arrow
 from streamnb.tables.typed import is_count, wall_clock
 
 
@@ -39,8 +40,8 @@ def test_a_row_that_is_being_written_is_left_out():
     made = record(read(1, delta("a")))
     made.chunks.call.append(0)
     made.chunks.t_ns.append(T0_NS + 2 * S)
-    made.events.chunk.append(0)
     made.events.kind.append("delta")
+    made.events.text.append("half a row")
     assert len(tables.events(made)) == 1
     assert len(tables.chunks(made)) == 1
 
@@ -57,25 +58,24 @@ def test_tables_can_be_made_while_another_thread_reads():
     assert len(tables.events(made)) == 6000
 
 
-def test_a_table_takes_bounded_memory_per_event():
-    made = record()
-    n = 200_000
-    for name, value in (("call", 0), ("t_ns", T0_NS), ("wire_bytes", 1), ("n_frames", 1), ("n_events", 1)):
-        getattr(made.chunks, name).extend([value] * n)
-    made.chunks.server_t_ns.extend([-1] * n)
-    made.chunks.data, made.chunks.stamp_source = [b"x"] * n, ["read"] * n
-    made.events.chunk.extend(range(n))
-    made.events.choice.extend([-1] * n)
-    made.events.server_ms.extend([-1] * n)
-    for name, value in {"kind": "delta", "text": "a", "name": None, "id": None, "data": None, "flags": ""}.items():
-        setattr(made.events, name, [value] * n)
+@pytest.mark.parametrize("there", [True, False], ids=["pyarrow", "no pyarrow"])
+def test_a_record_and_its_table_take_bounded_memory_per_event(there, monkeypatch):
+    monkeypatch.setattr(arrow, "THERE", there)
+    n, piece = 200_000, delta("word ")
     tracemalloc.start()
+    made = record()
+    made.take(0, T0_NS, None, 1, 0, b"x")
+    for _ in range(n):
+        made.events.append(0, piece)
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.reset_peak()
     frame = tables.events(made)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert len(frame) == n
-    assert not frame["coalesced"].any()
-    assert peak < 400 * n
+    assert frame["coalesced"].all()
+    assert kept < 40 * n
+    assert peak - kept < (150 if there else 500) * n
 
 
 def test_half_a_surrogate_pair_is_a_legal_delta():

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib.util
 import json
 import sys
 
@@ -7,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from streamnb.wire import strict_json
 from streamnb.wire.strict_json import JSONError, is_json, loads
 
 JSON_VALUES = st.recursive(
@@ -84,7 +86,7 @@ def test_a_lower_limit_on_digits_set_for_the_process_is_a_limit_too():
 
 
 def test_a_caller_with_a_nearly_full_stack_gets_the_same_error():
-    text = "[" * 190 + "]" * 190
+    text = "[" * 190 + str(2**64) + "]" * 190  # an integer that orjson does not read
 
     def called_from(frames_below: int):
         return loads(text) if frames_below == 0 else called_from(frames_below - 1)
@@ -102,3 +104,79 @@ def stack_depth() -> int:
     while frame is not None:
         frame, depth = frame.f_back, depth + 1
     return depth
+
+
+NUMBERS = st.one_of(
+    st.integers(-(2**70), 2**70).map(str),
+    st.floats(allow_nan=False).map(repr),
+    st.sampled_from(
+        ["-0", "-0.0", "1E5", "1e+05", "1e999", "0.10", "01", "1.", "NaN", "-Infinity", "1e-999", "9" * 4301]
+    ),
+)
+STRINGS = st.one_of(
+    st.text().map(json.dumps),
+    st.text(st.characters(codec="utf-8")).map(lambda text: json.dumps(text, ensure_ascii=False)),
+    st.sampled_from(
+        ['"\\ud83d"', '"\\ud83d\\ude00"', '"\\u0022:"', '"\\/"', '": :"', '"\x7f"', '"a\tb"', '"\\x"', '"\ud83d"']
+    ),
+)
+KEYS = st.one_of(st.sampled_from(['"a"', '"b"', '"\\u0061"', '" a"', '":"']), STRINGS)
+BLANKS = st.sampled_from(["", " ", "\t", "\n", "\r\n ", "\u00a0", ","])
+
+
+def nested(children: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    pair = st.tuples(KEYS, BLANKS, BLANKS, children).map(lambda at: f"{at[0]}{at[1]}:{at[2]}{at[3]}")
+    joined = st.tuples(BLANKS, st.lists(children, max_size=4)).map(lambda at: "[" + ("," + at[0]).join(at[1]) + "]")
+    return joined | st.tuples(BLANKS, st.lists(pair, max_size=4)).map(lambda at: "{" + ("," + at[0]).join(at[1]) + "}")
+
+
+NEARLY_JSON = st.recursive(NUMBERS | STRINGS | st.sampled_from(["null", "true", "false", "nul", ""]), nested)
+
+
+def told(text: str | bytes) -> str:
+    try:
+        value, flags = loads(text)
+    except JSONError as error:
+        return error.name
+    return repr((value, sorted(flags)))  # tells 1 from 1.0 and -0.0 from 0.0, and keeps the order of keys
+
+
+@settings(max_examples=400)
+@given(NEARLY_JSON | st.text('[]{}",:0123456789.eE+-\\ua \n', max_size=12))
+def test_orjson_changes_nothing_but_the_time(text):
+    quick = told(text)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(strict_json, "orjson", None)
+        assert told(text) == quick
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"a":1,"a":1}',
+        '{"a": 1, "b": 18446744073709551616}',
+        '{"a":"\\ud83d"}',
+        "[" * 201 + "]" * 201,
+        "[" * 201,
+        "[" * 1100 + "]" * 1100,
+        '{"x":' * 199 + "[]" + "}" * 199,
+        "-0",
+        "\ufeff{}",
+        b"\xff",
+        b'{"a":"\xed\xa0\xbd"}',
+    ],
+)
+def test_what_orjson_reads_differently_reads_as_without_it(text, monkeypatch):
+    quick = told(text)
+    monkeypatch.setattr(strict_json, "orjson", None)
+    assert told(text) == quick
+
+
+def test_without_orjson_the_same_texts_are_read(monkeypatch):
+    monkeypatch.setitem(sys.modules, "orjson", None)
+    spec = importlib.util.spec_from_file_location("strict_json_alone", strict_json.__file__)
+    alone = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(alone)
+    assert alone.orjson is None
+    assert alone.loads('{"a": [1, 2.0, null]}') == loads('{"a": [1, 2.0, null]}')
+    assert not alone.is_json("{")

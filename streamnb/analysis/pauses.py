@@ -11,9 +11,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from streamnb.analysis.causes import Silence, Witnesses
 from streamnb.errors import UsageError
 from streamnb.events import TEXT_KINDS
 from streamnb.tables.typed import Floats, Ints, build
+
+_PACE_READS = 2
+"""More than these make two gaps."""
 
 
 def text_events(events: pd.DataFrame) -> pd.DataFrame:
@@ -59,17 +63,26 @@ def gaps(events: pd.DataFrame) -> pd.DataFrame:
     return build("gaps", _columns(chunks.iloc[later]) | {"gap_s": (t_ns[later] - t_ns[earlier]) / 1e9})
 
 
-def stalls(
+def stalls(  # noqa: PLR0913  # two thresholds, and what each table can add
     events: pd.DataFrame,
     factor: float = 5,
     floor_s: float = 1,
     until_s: float | Mapping[str, float] | None = None,
+    *,
+    chunks: pd.DataFrame | None = None,
+    lags: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
-    """Silences that stand out from the run's own pace.
+    """Silences that stand out from the run's own pace, and who made them.
 
     stall = gap_s > max(factor * median of the run's other gaps, floor_s); floor_s alone if there are none.
     The gap itself is left out of the median, so that in a run of two or three gaps a stall cannot hide itself.
     The wait for the first text is `ttft_s`, not a stall.
+
+    cause = client if this process was held up for half of it, or the kernel saw less than half of it; else by the
+    server's stamps: server if half of it lies between two sends, else network; without stamps: network if half of what
+    was due came at once after it, server if it came piece by piece.
+    "At once" is in less than a quarter of its usual time. Where none of this can be told, as when nothing came again,
+    the cause is missing; so it is after a catch-up of which nobody knows whether this process slept (no lags).
 
     Args:
         events: the events table of one or many runs, in order of `seq` within a run.
@@ -78,9 +91,11 @@ def stalls(
         until_s: end of the body (s from t0); for several runs a mapping from run_id. The silence from the last text
             to there is compared with the median of all gaps of the run. It is a stall that did not recover, unless
             an event of kind `end` or `error` came after the last text.
+        chunks: the chunks table of the same runs, for the stamps of kernel and server.
+        lags: their lags table, for what held this process up; a run without rows there was not held up.
 
     Returns:
-        run_id, start_s (last text before, s from t0), length_s, after_seq (that text's event), recovered.
+        run_id, start_s (last text before, s from t0), length_s, after_seq (that text's event), recovered, cause.
 
     Raises:
         UsageError: one number as `until_s` for several runs.
@@ -93,7 +108,8 @@ def stalls(
     both = pd.concat([silent, tails], ignore_index=True)
     both = both[both["length_s"] > np.fmax(factor * both["typical"], floor_s)]
     turn = pd.Index(runs, dtype="object").get_indexer(both["run_id"].astype("object"))
-    return build("stalls", _columns(both.iloc[np.lexsort((both["after_seq"], turn))]))
+    ordered = both.iloc[np.lexsort((both["after_seq"], turn))]
+    return build("stalls", _columns(ordered) | {"cause": _causes(ordered, events, chunks, lags)})
 
 
 def _columns(table: pd.DataFrame) -> dict[str, Any]:
@@ -114,6 +130,7 @@ def _silences(events: pd.DataFrame) -> pd.DataFrame:
         "length_s": (t_ns[later] - t_ns[earlier]) / 1e9,
         "after_seq": last_seq[earlier],
         "recovered": [True] * len(earlier),
+        "cause": [None] * len(earlier),
     }
     return build("stalls", columns)
 
@@ -143,8 +160,43 @@ def _tails(events: pd.DataFrame, until_s: Mapping[str, float]) -> pd.DataFrame:
         "length_s": until - last["t_s"].to_numpy(),
         "after_seq": last["seq"].array,
         "recovered": [False] * len(last),
+        "cause": [None] * len(last),
     }
     return build("stalls", columns)
+
+
+def _causes(
+    found: pd.DataFrame, events: pd.DataFrame, chunks: pd.DataFrame | None, lags: pd.DataFrame | None
+) -> list[str | None]:
+    """Who made each of the stalls; they are few, so one by one."""
+    causes: list[str | None] = []
+    for run_id, stalled in found.groupby("run_id", sort=False):
+        text = text_events(events[(events["run_id"] == run_id).to_numpy(dtype=bool)])
+        witnesses = Witnesses(text, _of(chunks, run_id), _of(lags, run_id))
+        causes += [witnesses.cause(_silence(text, row)) for row in stalled.itertuples()]
+    return causes
+
+
+def _of(table: pd.DataFrame | None, run_id: Any) -> pd.DataFrame | None:
+    return None if table is None else table[(table["run_id"] == run_id).to_numpy(dtype=bool)]
+
+
+def _silence(text: pd.DataFrame, stall: Any) -> Silence:
+    before = text[text["seq"] == stall.after_seq].iloc[0]
+    text = text[(text["call"] == before["call"]).to_numpy(dtype=bool)]
+    start_ns, end_ns, after = int(before["t_ns"]), int(before["t_ns"] + stall.length_s * 1e9), None
+    later = text[(text["seq"] > before["seq"]).to_numpy(dtype=bool)]
+    if stall.recovered:
+        after, end_ns = int(later["chunk_seq"].iloc[0]), int(later["t_ns"].iloc[0])
+    typical_s = _pace(text.iloc[: len(text) - len(later)])
+    typical_s = float(stall.typical) if np.isnan(typical_s) else typical_s
+    return Silence(int(before["chunk_seq"]), after, start_ns, end_ns, int(before["call"]), typical_s)
+
+
+def _pace(text: pd.DataFrame) -> float:
+    """Seconds a piece took before the silence; NaN below two gaps. What came after it may be a catch-up, no pace."""
+    reads = text.drop_duplicates("chunk_seq")["t_ns"].to_numpy()
+    return float(np.median(np.diff(reads)) / 1e9 * len(reads) / len(text)) if len(reads) > _PACE_READS else np.nan
 
 
 def _by_run(until_s: float | Mapping[str, float] | None, runs: list[str]) -> Mapping[str, float]:

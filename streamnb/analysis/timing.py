@@ -5,23 +5,21 @@ Knows the events table and whose formula it computes. Must not know: records, ca
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from streamnb.analysis.pauses import gaps, neighbours, text_events
+from streamnb.analysis.conventions import CONVENTIONS, Stream
+from streamnb.analysis.conventions._stream import per_run, quantile
+from streamnb.analysis.pauses import gaps, text_events
 from streamnb.analysis.usage import server_tokens
 from streamnb.errors import UsageError, did_you_mean
 from streamnb.tables.columns import COLUMNS
 from streamnb.tables.typed import Floats, build
 
-_MIN_GAPS = {0.5: 2, 0.95: 20}
-"""Samples from which a quantile q means something: 1 / (1 - q). Below, the number would be a minimum or maximum."""
 
-
-def latency(events: pd.DataFrame, convention: str = "streamnb") -> pd.DataFrame:
+def latency(events: pd.DataFrame, convention: str = "streamnb", runs: pd.DataFrame | None = None) -> pd.DataFrame:
     """When text came and how fast it flowed, one row per run in the events table.
 
     Times count from t0, the first byte of the streaming request on a ready connection. "Text" is a non-empty delta
@@ -39,24 +37,29 @@ def latency(events: pd.DataFrame, convention: str = "streamnb") -> pd.DataFrame:
 
     Args:
         events: the events table of one or many runs, in order of `seq` within a run.
-        convention: `streamnb` gives the columns above. `vllm` appends what vLLM's benchmark calls ITL, per run:
-            `itl_vllm_p50_s`, `itl_vllm_p95_s`, `n_itl_vllm`, one sample per text *event* after a call's first. Events
-            of one read then give 0 (vLLM stamps them inside its parse loop, microseconds apart), which is why the two
-            conventions differ. vLLM's own TTFT and E2E also hold the time to connect (`setup_s`); these do not.
+        convention: `streamnb` gives the columns above. `vllm`, `sglang`, `aiperf`, `guidellm`, `genai-perf`,
+            `inference-perf` and `otel` append the numbers that package prints, under names of their own
+            (`ttft_vllm_s`): the field uses "ITL" for five things, so no column has that name alone. Each formula, its
+            source, and what cannot be had from the events is in `help(CONVENTIONS["vllm"])`. A run counts as one
+            request; an event stands for a message. What such a package prints as 0 is 0 in its columns.
+        runs: the runs table of the same runs (`Runs.table`). Most packages count from before they connect: that is
+            `setup_s` earlier than t0, so without it their TTFT and E2E are missing (`first_vllm_s` is the first token
+            by their rule, from t0). Missing too where the stream was not the run's first call.
 
     Returns:
         The declared columns of `latency`. A number that cannot be known is NaN or NA, never 0.
 
     Raises:
-        UsageError: unknown convention.
+        UsageError: unknown convention, or a runs table without run_id, setup_s or close_s.
     """
     if convention not in CONVENTIONS:
         raise UsageError(f"latency() knows no convention {convention!r}.{did_you_mean(convention, CONVENTIONS)}")
-    runs = pd.Index(events["run_id"].drop_duplicates(), dtype="object")
-    columns = _text_times(events, runs) | _pace(events, runs)
-    columns |= {"run_id": runs} | _tokens(events, runs)
+    ids = pd.Index(events["run_id"].drop_duplicates(), dtype="object")
+    columns = _text_times(events, ids) | _pace(events, ids)
+    columns |= {"run_id": ids} | _tokens(events, ids)
     columns |= _rates(columns)
-    return build("latency", columns).assign(**CONVENTIONS[convention](events, runs))
+    theirs = CONVENTIONS[convention](Stream.of(events, runs)) if convention != "streamnb" else {}
+    return build("latency", columns).assign(**theirs)
 
 
 def latency_row(events: pd.DataFrame) -> dict[str, Any]:
@@ -77,31 +80,31 @@ def latency_row(events: pd.DataFrame) -> dict[str, Any]:
     return {name: None if value is pd.NA else value for name, value in row.items()}
 
 
-def _text_times(events: pd.DataFrame, runs: pd.Index) -> dict[str, Any]:
+def _text_times(events: pd.DataFrame, ids: pd.Index) -> dict[str, Any]:
     text = text_events(events)
     kinds = {"ttft_s": text, "ttfa_s": text[text["kind"] == "delta"], "ttfr_s": text[text["kind"] == "reasoning"]}
-    times = {name: _of(runs, rows.groupby("run_id")["t_s"].min()) for name, rows in kinds.items()}
+    times = {name: per_run(ids, rows.groupby("run_id")["t_s"].min()) for name, rows in kinds.items()}
     by_run = text.groupby("run_id")
     return times | {
-        "e2e_s": _of(runs, by_run["t_s"].max()),
-        "n_text_events": _of(runs, by_run.size(), missing=0),
-        "n_chars": _of(runs, text["text"].str.len().groupby(text["run_id"]).sum(), missing=0),
+        "e2e_s": per_run(ids, by_run["t_s"].max()),
+        "n_text_events": per_run(ids, by_run.size(), missing=0),
+        "n_chars": per_run(ids, text["text"].str.len().groupby(text["run_id"]).sum(), missing=0),
     }
 
 
-def _pace(events: pd.DataFrame, runs: pd.Index) -> dict[str, Any]:
+def _pace(events: pd.DataFrame, ids: pd.Index) -> dict[str, Any]:
     gap_s = gaps(events).groupby("run_id")["gap_s"]
     return {
-        "max_gap_s": _of(runs, gap_s.max()),
-        "icl_p50_s": _quantile(runs, gap_s, 0.5),
-        "icl_p95_s": _quantile(runs, gap_s, 0.95),
-        "n_gaps": _of(runs, gap_s.size(), missing=0),
+        "max_gap_s": per_run(ids, gap_s.max()),
+        "icl_p50_s": quantile(ids, gap_s, 0.5),
+        "icl_p95_s": quantile(ids, gap_s, 0.95),
+        "n_gaps": per_run(ids, gap_s.size(), missing=0),
     }
 
 
-def _tokens(events: pd.DataFrame, runs: pd.Index) -> dict[str, Any]:
+def _tokens(events: pd.DataFrame, ids: pd.Index) -> dict[str, Any]:
     counts = server_tokens(events)
-    told = [counts.get(run_id, (None, None)) for run_id in runs]
+    told = [counts.get(run_id, (None, None)) for run_id in ids]
     return {
         "tokens_in": [tokens_in for tokens_in, _ in told],
         "tokens_out": [tokens_out for _, tokens_out in told],
@@ -116,33 +119,3 @@ def _rates(columns: dict[str, Any]) -> dict[str, Floats]:
     known = (steps >= 1) & (span > 0)
     steps, span = np.where(known, steps, np.nan), np.where(known, span, np.nan)
     return {"tpot_s": span / steps, "tokens_per_s": steps / span}
-
-
-def _itl_vllm(events: pd.DataFrame, runs: pd.Index) -> dict[str, Any]:
-    text = text_events(events)
-    earlier, later = neighbours(text)
-    t_ns = text["t_ns"].to_numpy()
-    samples = pd.Series((t_ns[later] - t_ns[earlier]) / 1e9, dtype="float64")
-    by_run = samples.groupby(text["run_id"].to_numpy(dtype="object")[later])
-    return {
-        "itl_vllm_p50_s": _quantile(runs, by_run, 0.5),
-        "itl_vllm_p95_s": _quantile(runs, by_run, 0.95),
-        "n_itl_vllm": pd.Series(_of(runs, by_run.size(), missing=0), dtype="Int64").array,
-    }
-
-
-CONVENTIONS: dict[str, Callable[[pd.DataFrame, pd.Index], dict[str, Any]]] = {
-    "streamnb": lambda _events, _runs: {},
-    "vllm": _itl_vllm,
-}
-"""Whose inter-token numbers `latency` can append, by name."""
-
-
-def _quantile(runs: pd.Index, samples: Any, q: float) -> Floats:
-    enough = samples.size() >= _MIN_GAPS[q]
-    return _of(runs, samples.quantile(q).where(enough))
-
-
-def _of(runs: pd.Index, values: pd.Series, missing: float = np.nan) -> Floats:
-    """Values by run_id, put in the order of `runs`."""
-    return values.reindex(runs).fillna(missing).to_numpy(dtype="float64", na_value=np.nan)

@@ -190,6 +190,8 @@ class Board:
         match content.get("k"):
             case "resync":
                 self._full_wanted = True
+                if self._widget is not None and content.get("plain") is True:
+                    self._widget.packs = False
             case "rows" | "raw" | "request":
                 self._asked.append(content)
             case _:

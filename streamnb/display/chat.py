@@ -111,7 +111,8 @@ def bundle(lanes: Sequence[Lane], plain: str) -> dict[str, str]:
     turns = "\n".join(map(_turn, lanes)) or f'<p style="{_SAID};{_MUTED}">nothing was said yet</p>'
     title = _safe(lanes[-1].header.title) if lanes else "conversation"
     head = f'<h4 style="{_HEAD}">{title}</h4>'
-    page = f'<style>{_css()}</style>\n<div class="snb-static" style="{_CARD}">\n{head}\n{turns}\n</div>'
+    opened = f'<div class="snb-static tex2jax_ignore mathjax_ignore" style="{_CARD}">'  # no page typesets prices
+    page = f"<style>{_css()}</style>\n{opened}\n{head}\n{turns}\n</div>"
     return {"text/html": page, "text/plain": _shown(plain)}
 
 

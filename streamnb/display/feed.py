@@ -133,17 +133,23 @@ class Feed:
     def drain(self) -> Batch:
         """Fold everything that came since the last drain."""
         batch = Batch()
+        run: list[str] = []  # reads that go on with the answer, each with one piece of it: one part, made once
         while self._inbox:
             item = self._inbox.popleft()
             if isinstance(item, Arrival):
                 self.meter.arrive(item)
                 batch.arrivals.append(item)
+                if self._goes_on(item):
+                    run.append(item.events[0].text)
+                    continue
+                self._pour(run, batch)
                 self._call = item.chunk.call
                 self._clock(item.chunk.t_ns)
                 for event in item.events:
                     self._event(event, batch)
             else:
                 self._announce(*item)
+        self._pour(run, batch)
         self.n_lines += sum(bool(text) for text in batch.of("message", "tool", "note"))
         self.errors += batch.of("error")
         return batch
@@ -158,6 +164,18 @@ class Feed:
         """The final state with the figures that were seen live where it does not say."""
         known = {name: value for name, value in final.summary.items() if not missing(value)}
         return dataclasses.replace(final, summary={**self.meter.summary(), **known})
+
+    def _goes_on(self, arrival: Arrival) -> bool:
+        """Whether a read brought the next piece of the answer and nothing else."""
+        if len(arrival.events) != 1 or arrival.chunk.call != self._streamed:
+            return False
+        (event,) = arrival.events
+        return event.kind == "delta" and not event.choice
+
+    def _pour(self, run: list[str], batch: Batch) -> None:
+        if run:
+            self._text("answer", "".join(run), batch)
+            run.clear()
 
     def _line(self, text: str) -> str:
         return self._make_inert()(well_formed(text))

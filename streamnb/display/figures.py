@@ -17,6 +17,17 @@ DASH: Final = "\N{EN DASH}"
 DOT: Final = " \N{MIDDLE DOT} "
 
 
+TRUST: Final = {
+    "clean": "nothing was found that bends these times",
+    "coalesced": "events shared reads, so the gaps between them are not known",
+    "buffered": "text came in bursts: a proxy or the server held it back",
+    "client_limited": "this process was too busy to read in time",
+    "clock_suspect": "the clocks behind these times cannot be right",
+    "no_stream": "no text was streamed",
+}
+"""What each verdict on the times of a run means; `run.verdict` has the evidence."""
+
+
 class Figure(NamedTuple):
     """One figure: a short label, the value with its unit, what it means exactly."""
 
@@ -72,8 +83,9 @@ def rate(summary: Mapping[str, Any]) -> tuple[float, str]:
 
 
 def summary_line(final: FinalState) -> str:
-    """One line: outcome, time to first token, total, chunks, rate; what is missing is left out."""
+    """One line: outcome, time to first token, total, chunks, rate, doubts; what is missing is left out."""
     summary = final.summary
+    doubt = _doubt(final)
     per_s, unit = rate(summary)
     total_s = _first(summary, "e2e_s", "close_s")
     parts = (
@@ -83,6 +95,7 @@ def summary_line(final: FinalState) -> str:
         (f"{count(summary.get('n_chunks'))} chunks", _known(summary.get("n_chunks"))),
         (f"{count(summary.get('tokens_out'))} tokens", _known(summary.get("tokens_out"))),
         (f"{digits(per_s)} {unit}", _known(per_s)),
+        (doubt, bool(doubt)),
     )
     return DOT.join(text for text, known in parts if known)
 
@@ -92,11 +105,14 @@ def figures(summary: Mapping[str, Any]) -> tuple[Figure, ...]:
     per_s, unit = rate(summary)
     source = summary.get("token_source")
     counted_by = f"the {source}" if isinstance(source, str) and source else "the server"
+    trust = summary.get("verdict")
+    judged = (Figure("times", trust.replace("_", " "), TRUST[trust]),) if trust in TRUST else ()
     return (
         Figure("TTFT", seconds(summary.get("ttft_s")), "first piece of text (answer or reasoning) minus t0"),
         Figure("to answer", seconds(summary.get("ttfa_s")), "first piece of the answer itself minus t0"),
         Figure("total", seconds(summary.get("e2e_s")), "last piece of text minus t0"),
         Figure("longest gap", seconds(summary.get("max_gap_s")), "longest gap between two reads that carried text"),
+        *judged,
         Figure("chunks", count(summary.get("n_chunks")), "socket reads that brought a piece of the body"),
         Figure("characters", count(summary.get("n_chars")), "characters of text that arrived"),
         Figure("tokens", count(summary.get("tokens_out")), f"tokens of the answer, counted by {counted_by}"),
@@ -126,6 +142,14 @@ def _rate_meaning(unit: str, counted_by: str) -> str:
     if unit == "tokens/s":
         return f"(tokens - 1) / (total - TTFT), tokens counted by {counted_by}"
     return "(n - 1) / (total - TTFT), n = chunks that carried text; a chunk is not a token"
+
+
+def _doubt(final: FinalState) -> str:
+    """Why the figures of the line cannot be taken as they are; "" where they can, or where none stand in it."""
+    name = final.summary.get("verdict")
+    if name not in TRUST or name == "clean" or (name == "no_stream" and not final.outcome.ok):
+        return ""
+    return f"times: {name.replace('_', ' ')}"
 
 
 def _known(value: Any) -> bool:

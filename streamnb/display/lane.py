@@ -211,11 +211,12 @@ class Lane:
         chunk, n_chars, n_texts, kind = arrival.chunk, 0, 0, ""
         kinds = self._kinds
         for event in arrival.events:
-            kinds[event.kind] = kinds.get(event.kind, 0) + 1
-            if event.kind in TEXT_KINDS and event.text:
+            this = event.kind
+            kinds[this] = kinds.get(this, 0) + 1
+            if this in TEXT_KINDS and event.text:
                 n_chars += len(event.text)
                 n_texts += 1
-                kind = event.kind
+                kind = this
         self.timeline.add(chunk.t_ns, chunk.call, chunk.seq, n_chars, n_texts, kind)
 
     def _part(self, part: Part, batch: Batch) -> None:

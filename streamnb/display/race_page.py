@@ -211,7 +211,9 @@ def bundle(racers: Sequence[Racer], rounds: int, lanes: Sequence[Lane], notes: I
     )
     answers = [f"== {visible(well_formed(lane.header.names))} ==\n{one['text/plain']}" for lane, one in shown]
     plain = "\n".join(visible(well_formed(text)) for text in (*text_table(racers, rounds), *wrong))
-    return {"text/html": "\n".join(part for part in page if part), "text/plain": "\n\n".join([plain, *answers])}
+    body = "\n".join(part for part in page if part)
+    inert = f'<div class="tex2jax_ignore mathjax_ignore">\n{body}\n</div>'  # no page typesets names and errors
+    return {"text/html": inert, "text/plain": "\n\n".join([plain, *answers])}
 
 
 def _safe(text: str) -> str:

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import json
 import sys
+import zlib
 from collections.abc import Callable
 from typing import Any, ClassVar, Final, Protocol
 
@@ -16,6 +18,8 @@ import anywidget
 from streamnb.display import page
 
 _KEPT_PANELS: Final = 8
+_PACKED_FROM: Final = 2048
+"""Characters of JSON from which a message travels packed: of a fast stream a fourth, of a slow one nothing."""
 
 
 def can_hear() -> bool:
@@ -38,7 +42,11 @@ class Heard(Protocol):
 
 
 class Panel(anywidget.AnyWidget):
-    """The widget: its state always holds the text so far, so a reloaded page finds the stream where it is."""
+    """The widget: its state always holds the text so far, so a reloaded page finds the stream where it is.
+
+    Attributes:
+        packs: long messages travel as deflated JSON in a buffer; False for a page that cannot unpack them.
+    """
 
     _esm = page.module()
     _kept: ClassVar[collections.deque[Panel]] = collections.deque()
@@ -46,6 +54,7 @@ class Panel(anywidget.AnyWidget):
     def __init__(self, state: Callable[[], dict[str, Any]], heard: Heard) -> None:
         self._board_state = state
         self._heard = heard
+        self.packs = True
         self._n_asked_for = 0
         self._page_is_done = False
         self._released = False
@@ -65,9 +74,14 @@ class Panel(anywidget.AnyWidget):
         return state
 
     def send(self, content: Any, buffers: Any = None) -> None:
-        """Send a message; remember the number of the last one."""
+        """Send a message, a long one packed; remember the number of the last one."""
         self._last_n = content.get("n", self._last_n)
-        super().send(content, buffers)
+        text = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
+        if len(text) >= _PACKED_FROM and self.packs:
+            # level 1: a few per cent more bytes for a fraction of the time
+            super().send({"k": "packed"}, [zlib.compress(text.encode(), 1)])
+        else:
+            super().send(content, buffers)
 
     def hear_while_busy(self) -> None:
         """Listen where ipykernel >= 7.4 routes messages of a comm, in the shell-channel thread, as they arrive.

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import ipaddress
 import math
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, ClassVar, Final, Literal
 from urllib.parse import urlsplit
@@ -262,7 +262,7 @@ class Provider:
         del head
         return SniffFramer(sse_or_json(call.name, comment_frames=True))
 
-    def read(self, frame: Frame, seen: Seen) -> Iterator[Event]:
+    def read(self, frame: Frame, seen: Seen) -> Iterable[Event]:
         """What one frame means. A whole JSON reply is one frame whose `event` is the call's name."""
         del frame, seen
         raise UsageError(f"{self.name} defines no read()")
@@ -384,18 +384,14 @@ def parse(frame: Frame) -> tuple[Any, Event | None]:
     Returns:
         (value, None), or (None, an `unknown` event flagged `malformed` that keeps the text in `data`).
     """
-    if frame.value is not None or "malformed" in frame.flags:
-        bad = frame.value is None
-    else:
+    if frame.value is not None:
+        return frame.value, None
+    if "malformed" not in frame.flags:
         try:
-            value, _ = loads(frame.data)
+            return loads(frame.data)[0], None
         except JSONError:
-            bad = True
-        else:
-            return value, None
-    if bad:
-        return None, Event("unknown", data={"raw": frame.data}, flags=frozenset({"malformed"}))
-    return frame.value, None
+            pass
+    return None, Event("unknown", data={"raw": frame.data}, flags=frozenset({"malformed"}))
 
 
 def merge(body: dict[str, Any], params: Mapping[str, Any]) -> dict[str, Any]:

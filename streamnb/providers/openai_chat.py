@@ -7,16 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from streamnb.errors import UsageError
 from streamnb.events import Event, Outcome, Prompt
+from streamnb.frozen import maker
 from streamnb.providers._base import AUTH_STYLES, Call, Ending, Option, Provider, is_loopback, merge, parse
 from streamnb.providers._error_body import error_event, says_error
 from streamnb.providers._seen import Seen
 from streamnb.wire import Frame
 
 DONE = "[DONE]"
+_event: Final = maker(Event)
 
 
 class OpenAIChat(Provider):
@@ -62,20 +64,16 @@ class OpenAIChat(Provider):
             stream=True,
         )
 
-    def read(self, frame: Frame, seen: Seen) -> Iterator[Event]:
+    def read(self, frame: Frame, seen: Seen) -> list[Event]:
         """One chunk; or the whole completion, when the server answers plain JSON instead of a stream."""
-        if frame.data.strip() == DONE:
-            yield Event("end", name=DONE)
-            return
+        if not frame.data.startswith("{") and frame.data.strip() == DONE:
+            return [Event("end", name=DONE)]
         chunk, malformed = parse(frame)
-        if frame.event == "error" and not isinstance(chunk, dict):
-            yield error_event(chunk, text=frame.data)
-        elif malformed is not None:
-            yield malformed
-        elif not isinstance(chunk, dict):
-            yield Event("unknown", data=chunk)
-        else:
-            yield from _chunk(chunk, frame, seen)
+        if isinstance(chunk, dict):
+            return _chunk(chunk, frame, seen)
+        if frame.event == "error":
+            return [error_event(chunk, text=frame.data)]
+        return [malformed or Event("unknown", data=chunk)]
 
     def ends(self, event: Event) -> bool:
         """After finish_reason come usage and other answers; only after [DONE] nothing is due."""
@@ -88,54 +86,60 @@ class OpenAIChat(Provider):
         return super().outcome(seen, ending)
 
 
-def _chunk(chunk: dict[str, Any], frame: Frame, seen: Seen) -> Iterator[Event]:
+def _chunk(chunk: dict[str, Any], frame: Frame, seen: Seen) -> list[Event]:
     usage, filtered = _usage(chunk), chunk.get("prompt_filter_results")
-    choices = chunk.get("choices")
+    choices, found = chunk.get("choices"), list[Event]()
     if frame.event == "error" or chunk.get("error") or (not choices and says_error(chunk)):
-        yield error_event(chunk)  # OpenRouter sends choices beside it: what they hold is kept
+        found.append(error_event(chunk))  # OpenRouter sends choices beside it: what they hold is kept
     elif not isinstance(choices, list) and usage is None and not filtered:
-        yield Event("unknown", data=chunk)
+        found.append(Event("unknown", data=chunk))
     choices = [choice for choice in choices if isinstance(choice, dict)] if isinstance(choices, list) else []
     if choices and not seen.count("start"):
-        yield Event("start", id=_str(chunk.get("id")), name=_str(chunk.get("model")))
+        found.append(Event("start", id=_str(chunk.get("id")), name=_str(chunk.get("model"))))
     if filtered and not choices:  # Azure's first chunk
-        yield Event("trace", name="prompt_filter_results", data=filtered)
+        found.append(Event("trace", name="prompt_filter_results", data=filtered))
     for choice in choices:
-        yield from _choice(choice)
+        _choice(choice, found)
     if usage is not None:
-        yield Event("usage", data=usage)
+        found.append(Event("usage", data=usage))
+    return found
 
 
-def _choice(choice: Mapping[str, Any]) -> Iterator[Event]:
+def _choice(choice: Mapping[str, Any], found: list[Event]) -> None:
     index = choice.get("index")
     index = index if isinstance(index, int) else 0
     delta = choice.get("delta")
     if isinstance(delta, dict):
-        yield from _delta(delta, index)
+        content = delta.get("content")
+        if len(delta) == 1 and isinstance(content, str):  # nearly every chunk
+            if content:
+                found.append(_event("delta", content, index))
+        else:
+            found += _delta(delta, index)
     elif isinstance(choice.get("message"), dict):  # plain JSON instead of a stream
-        yield from _message(choice["message"], index)
+        found += _message(choice["message"], index)
     elif isinstance(choice.get("text"), str) and choice["text"]:  # legacy completions
-        yield Event("delta", choice["text"], index)
+        found.append(_event("delta", choice["text"], index))
     reason = choice.get("finish_reason")
     if isinstance(reason, str) and reason:
-        yield Event("end", choice=index, name=reason)
+        found.append(Event("end", choice=index, name=reason))
 
 
 def _delta(delta: Mapping[str, Any], index: int) -> Iterator[Event]:
     for text in _reasoning(delta):
-        yield Event("reasoning", text, index)
+        yield _event("reasoning", text, index)
     content = delta.get("content")
     if isinstance(content, str) and content:
-        yield Event("delta", content, index)
+        yield _event("delta", content, index)
     elif isinstance(content, list):  # Mistral's magistral models: typed parts
         yield from _parts(content, index)
     refusal = delta.get("refusal")
     if isinstance(refusal, str) and refusal:
-        yield Event("delta", refusal, index, name="refusal")
+        yield _event("delta", refusal, index, name="refusal")
     audio = delta.get("audio")
     if isinstance(audio, dict):
         if isinstance(audio.get("transcript"), str) and audio["transcript"]:
-            yield Event("delta", audio["transcript"], index, name="audio")
+            yield _event("delta", audio["transcript"], index, name="audio")
         if isinstance(audio.get("data"), str):
             yield Event("file", choice=index, name="audio", id=_str(audio.get("id")), data={"data": audio["data"]})
     yield from _tools(delta, index)
@@ -143,7 +147,7 @@ def _delta(delta: Mapping[str, Any], index: int) -> Iterator[Event]:
 
 def _message(message: Mapping[str, Any], index: int) -> Iterator[Event]:
     for text in _reasoning(message):
-        yield Event("reasoning", text, index)
+        yield _event("reasoning", text, index)
     words = message.get("content") or message.get("refusal")
     if isinstance(words, str) and words:
         yield Event("message", words, index, name="refusal" if not message.get("content") else None)
@@ -169,11 +173,11 @@ def _reasoning(delta: Mapping[str, Any]) -> Iterator[str]:
 def _parts(parts: list[Any], index: int) -> Iterator[Event]:
     for part in parts:
         if isinstance(part, dict) and isinstance(part.get("text"), str) and part["text"]:
-            yield Event("delta", part["text"], index)
+            yield _event("delta", part["text"], index)
         elif isinstance(part, dict) and isinstance(part.get("thinking"), list):
             for inner in part["thinking"]:
                 if isinstance(inner, dict) and isinstance(inner.get("text"), str) and inner["text"]:
-                    yield Event("reasoning", inner["text"], index)
+                    yield _event("reasoning", inner["text"], index)
 
 
 def _tools(delta: Mapping[str, Any], index: int) -> Iterator[Event]:

@@ -20,6 +20,7 @@ from streamnb.tables.typed import (
     is_count,
     moment,
     nullable,
+    repeated,
     seconds,
     since,
     snapshot,
@@ -42,6 +43,7 @@ __all__ = [
     "columns_markdown",
     "events",
     "frames",
+    "lags",
     "providers",
     "recordings",
     "records",
@@ -59,36 +61,52 @@ def events(record: Record) -> pd.DataFrame:
     part = snapshot(record.events, "chunk", "kind", "text", "choice", "name", "id", "data", "flags", "server_ms")
     stamps = snapshot(record.chunks, "call", "t_ns")
     chunk = part["chunk"]
-    t_ns = stamps["t_ns"][chunk]
+    t_ns = stamps.pop("t_ns")[chunk]
     columns = {
-        "run_id": [record.info.run_id] * len(chunk),
+        "run_id": repeated(record.info.run_id, len(chunk)),
         "seq": np.arange(len(chunk)),
         "chunk_seq": chunk,
-        "call": stamps["call"][chunk],
+        "call": stamps["call"][chunk] if stamps["call"].any() else np.zeros_like(chunk),
         "t_ns": t_ns,
         "t_s": since(t_ns, record.t0_ns),
         "choice": nullable(part["choice"]),
-        "coalesced": np.bincount(chunk)[chunk] > 1,
+        "coalesced": (in_read := np.bincount(chunk)[chunk]) > 1,
+        "n_events_in_read": in_read,
         "server_time": wall_clock(part.pop("server_ms")),
     }
-    return build("events", part | columns)
+    return build("events", part | columns, copy=False)
 
 
 def chunks(record: Record) -> pd.DataFrame:
     """One row per chunk: the decoded body bytes (`data`) that one socket read completed."""
-    part = snapshot(
-        record.chunks, "call", "t_ns", "wire_bytes", "n_frames", "n_events", "server_t_ns", "data", "stamp_source"
-    )
+    part = snapshot(record.chunks, *_CHUNK_FIELDS)
     n = len(part["t_ns"])
+    kernel_ns = part["kernel_ns"]
     columns = {
-        "run_id": [record.info.run_id] * n,
+        "run_id": repeated(record.info.run_id, n),
         "seq": np.arange(n),
         "t_s": since(part["t_ns"], record.t0_ns),
         "n_bytes": np.fromiter(map(len, part["data"]), dtype="int64", count=n),
         "wire_bytes": nullable(part["wire_bytes"]),
         "server_t_ns": nullable(part["server_t_ns"]),
+        "kernel_ns": nullable(kernel_ns),
+        "client_lag_s": np.where(kernel_ns < 0, np.nan, (part["read_ns"] - kernel_ns) / 1e9),
     }
-    return build("chunks", part | columns)
+    return build("chunks", part | columns, copy=False)
+
+
+_CHUNK_FIELDS = (
+    "call",
+    "t_ns",
+    "read_ns",
+    "kernel_ns",
+    "wire_bytes",
+    "n_frames",
+    "n_events",
+    "server_t_ns",
+    "data",
+    "stamp_source",
+)
 
 
 def calls(record: Record) -> pd.DataFrame:
@@ -102,7 +120,21 @@ def calls(record: Record) -> pd.DataFrame:
     return build("calls", columns | {"run_id": [record.info.run_id] * len(rows)})
 
 
-_CALL_FIELDS = ("n", "name", "status", "dns_s", "connect_s", "tls_s", "reused")
+_CALL_FIELDS = ("n", "name", "status", "dns_s", "connect_s", "tls_s", "reused", "transport", "paused_s")
+
+
+def lags(record: Record) -> pd.DataFrame:
+    """One row per time in which this process was held up while the run went on."""
+    rows = list(record.lags)
+    start_ns = np.array([start for _, start, _ in rows], dtype="int64")
+    columns = {
+        "run_id": [record.info.run_id] * len(rows),
+        "kind": [kind for kind, _, _ in rows],
+        "start_ns": start_ns,
+        "t_s": since(start_ns, record.t0_ns),
+        "length_s": [length / 1e9 for _, _, length in rows],
+    }
+    return build("lags", columns)
 
 
 def citations(record: Record) -> pd.DataFrame:
@@ -223,7 +255,8 @@ def run_row(record: Record) -> dict[str, Any]:
         "n_chunks": len(data),
         "n_events": len(record.events.kind),
         "n_bytes": sum(map(len, data)),
-        "stamp_source": " ".join(sorted(set(record.chunks.stamp_source))) or None,
+        "stamp_source": " ".join(sorted(record.chunks.stamp_source.known)) or None,
+        "measurement_error_s": record.measurement_error_s,
     }
 
 

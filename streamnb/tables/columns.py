@@ -11,9 +11,9 @@ from typing import Final
 _RUN_ID = ("string", "the run, as in its file name")
 _EVENT_SEQ = ("int64", "number of the event in its run, from 0")
 _CALL = ("int64", "number of the HTTP call in its run, from 0")
-_T_NS = ("int64", "when the socket read completed (CLOCK_MONOTONIC, ns; transport)")
+_T_NS = ("int64", "when the bytes were here: kernel_ns where known, else read_ns (CLOCK_MONOTONIC, ns; transport)")
 _T_S = ("float64", "the same counted from t0 (s); missing without t0")
-_STAMP = ("string", "where time stamps were taken: read (socket), chunk (a client's iterator), replay")
+_STAMP = ("string", "where t_ns was taken: kernel (its receive stamp), read (socket), chunk (a client's iterator)")
 
 _TIMING: Final = {
     "ttft_s": ("float64", "t0 to the first non-empty delta or reasoning event (s; events)"),
@@ -54,6 +54,8 @@ _DECLARED: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "n_bytes": ("Int64", "decoded body bytes"),
         **_TOKENS,
         "stamp_source": _STAMP,
+        "verdict": ("string", "how far the times can be trusted: clean, or what bends them (`run.verdict`)"),
+        "measurement_error_s": ("float64", "99th percentile of the stamps' lateness (s; `streamnb.calibrate`)"),
     },
     "calls": {
         "run_id": _RUN_ID,
@@ -67,6 +69,8 @@ _DECLARED: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "headers_s": ("float64", "the call's own t0 to the reply's headers (s; transport)"),
         "first_byte_s": ("float64", "the call's own t0 to the first byte of the reply's body (s; transport)"),
         "reused": ("boolean", "whether an open connection was used again; missing when unknown"),
+        "transport": ("string", "what carried it: direct (our own HTTP/1.1), httpcore (a pool), httpx (your client)"),
+        "paused_s": ("float64", "how long the socket was not read because nobody took the bytes (s; transport)"),
     },
     "chunks": {
         "run_id": _RUN_ID,
@@ -81,6 +85,9 @@ _DECLARED: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "n_events": ("int64", "events it completed"),
         "stamp_source": _STAMP,
         "server_t_ns": ("Int64", "send time the server wrote into it (CLOCK_MONOTONIC of this machine, ns)"),
+        "read_ns": ("int64", "when this process had the bytes (CLOCK_MONOTONIC, ns; transport)"),
+        "kernel_ns": ("Int64", "when the kernel had the last of them (same clock, ns); missing without its stamps"),
+        "client_lag_s": ("float64", "read_ns - kernel_ns (s): how late this process was; missing without kernel_ns"),
     },
     "events": {
         "run_id": _RUN_ID,
@@ -98,6 +105,7 @@ _DECLARED: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "coalesced": ("boolean", "its chunk completed more than this event, so its own time is not known"),
         "flags": ("string", "what was unusual about its bytes, words separated by spaces"),
         "server_time": ("datetime64[ns, UTC]", "the server's own wall clock when it made it, where it says so"),
+        "n_events_in_read": ("int64", "events its read completed: beyond 1 they share the stamp of the last"),
     },
     "citations": {
         "run_id": _RUN_ID,
@@ -144,12 +152,32 @@ _DECLARED: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "limits": ("string", "the vendor's own limits of streams, as far as it documents them"),
         "lists": ("string", "lists that streamnb.records streams from it"),
     },
+    "lags": {
+        "run_id": _RUN_ID,
+        "kind": (
+            "string",
+            "gc (a garbage collection), loop (the loop thread was late), clock (the wall clock was set)",
+        ),
+        "start_ns": ("int64", "when it began (CLOCK_MONOTONIC, ns)"),
+        "t_s": ("float64", "the same counted from t0 (s); missing without t0"),
+        "length_s": ("float64", "how long it took (s); of clock: how far it was set"),
+    },
     "stalls": {
         "run_id": _RUN_ID,
         "start_s": ("float64", "t0 to the last text before the silence (s)"),
         "length_s": ("float64", "length of the silence (s)"),
         "after_seq": ("int64", "last event with text before it"),
         "recovered": ("boolean", "whether text came again"),
+        "cause": ("string", "who made it: client (this process), network (or a proxy), server; missing: not known"),
+    },
+    "evidence": {
+        "run_id": _RUN_ID,
+        "check": ("string", "what was looked at"),
+        "value": ("float64", "what was found; missing when it cannot be known"),
+        "unit": ("string", "of value and threshold"),
+        "threshold": ("float64", "from where on it counts"),
+        "fires": ("boolean", "whether it counts"),
+        "points_to": ("string", "the verdict it speaks for"),
     },
     "gaps": {
         "run_id": _RUN_ID,
@@ -213,6 +241,18 @@ _DECLARED: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "min": ("float64", "smallest value"),
         "max": ("float64", "largest value"),
         "ratio_to_best": ("float64", "how many times worse the median is than the best group's, from 1"),
+    },
+    "percentiles": {
+        "group": ("string", "value of `by`; all: not grouped"),
+        "metric": ("string", "column the values are from"),
+        "q": ("float64", "the quantile, 0 to 1"),
+        "value": ("float64", "the percentile, in the metric's unit; missing when the values are too few for it"),
+        "n": ("Int64", "values it stands on"),
+        "n_runs": ("Int64", "runs they are from"),
+        "n_coalesced": ("Int64", "gaps left out because several texts came with the read that ends them"),
+        "ci_low": ("float64", "lower end of its 95 % confidence interval, runs drawn again; missing below 6 runs"),
+        "ci_high": ("float64", "upper end of it"),
+        "reason": ("string", "why the value or an end of the interval is missing; missing when neither is"),
     },
 }
 

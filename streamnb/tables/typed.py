@@ -12,6 +12,8 @@ from typing import Any, Final, TypeAlias, TypeGuard
 import numpy as np
 import pandas as pd
 
+from streamnb.columns import Few, Numbers, Sparse, Texts
+from streamnb.tables import arrow
 from streamnb.tables.columns import COLUMNS
 
 Ints: TypeAlias = np.ndarray[Any, np.dtype[np.int64]]
@@ -26,34 +28,68 @@ def is_count(value: object) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
 
 
-def build(table: str, columns: Mapping[str, Any]) -> pd.DataFrame:
+def build(table: str, columns: Mapping[str, Any], *, copy: bool = True) -> pd.DataFrame:
     """A DataFrame with exactly the declared columns and dtypes of `table`.
 
     Args:
         table: a key of `COLUMNS`.
         columns: one array or list per declared column, all of one length; other keys are left out.
+        copy: False when nobody else has the arrays, and no array is there twice: they are used in place.
     """
-    typed = {name: pd.Series(columns[name], dtype=_dtype(dtype)) for name, dtype in COLUMNS[table].items()}
+    typed = {name: _series(columns[name], dtype, copy) for name, dtype in COLUMNS[table].items()}
     return pd.DataFrame(typed, copy=False)
 
 
-def _dtype(name: str) -> Any:
-    """Texts are Python strings with or without pyarrow installed: half a surrogate pair is a legal delta (R16)."""
-    return pd.StringDtype("python") if name == "string" else name
+def _series(values: Any, dtype: str, copy: bool) -> pd.Series[Any]:
+    if dtype != "string":
+        return pd.Series(values, dtype=dtype, copy=copy)
+    found = arrow.column(values) if arrow.THERE else None
+    return pd.Series(values, dtype=_STRING) if found is None else pd.Series(found)
+
+
+_STRING: Final = pd.StringDtype("python")
+"""Python strings where pyarrow is not, or cannot: half a surrogate pair is a legal delta (R16)."""
+
+
+def repeated(value: str, n: int) -> Any:
+    """A string column of one value."""
+    return arrow.repeated(value, n) if arrow.THERE else [value] * n
 
 
 def snapshot(columns: object, *names: str) -> dict[str, Any]:
-    """Copies of equal length of a record's columns: int64 arrays and lists.
+    """Copies of equal length of a record's columns: int64 arrays, string columns and lists.
 
     Each slice is one step under the interpreter lock. `np.frombuffer` on the live array would make the reader's next
     append raise BufferError, and columns of a run that still runs may differ in length by the row being written.
+    Text that can no longer change is used in place.
     """
-    copies = {name: getattr(columns, name)[:] for name in names}
-    n = min(map(len, copies.values()))
-    return {
-        name: np.asarray(copy[:n]).astype("int64", copy=False) if isinstance(copy, array) else copy[:n]
-        for name, copy in copies.items()
-    }
+    live = {name: getattr(columns, name) for name in names}
+    n = min(map(len, live.values()))
+    return {name: _frozen(column, n) for name, column in live.items()}
+
+
+def _frozen(column: Any, n: int) -> Any:
+    match column:
+        case array():
+            return _int64(column[:n])
+        case Sparse(others=array(), usual=usual, at=at):
+            part = np.full(n, usual, dtype="int64")
+            rows = _int64(at[:])
+            rows = rows[rows < n]
+            part[rows] = _int64(column.others[: len(rows)])
+            return part
+        case Numbers():
+            codes = np.asarray(column.codes[:n])
+            return np.array(column.known, dtype="int64")[codes]
+        case Few() | Sparse() | Texts() if arrow.THERE:
+            found = arrow.strings(column, n)
+            return column[:n] if found is None else found
+        case _:
+            return column[:n]
+
+
+def _int64(values: array[int]) -> Ints:
+    return np.asarray(values).astype("int64", copy=False)
 
 
 def nullable(values: Ints) -> pd.arrays.IntegerArray:
@@ -79,6 +115,8 @@ def moment(wall_ns: int) -> pd.Timestamp:
 def wall_clock(ms: Ints) -> pd.DatetimeIndex:
     """Wall clock readings (ms since 1970 UTC); a negative number, or one beyond what ns can count, is missing."""
     known = (ms >= 0) & (ms < _LAST_MS)
+    if not known.any():
+        return pd.DatetimeIndex(np.full(len(ms), _NAT).view("datetime64[ns]"), tz="UTC")
     return pd.DatetimeIndex(np.where(known, ms * known * 1_000_000, _NAT).view("datetime64[ns]"), tz="UTC")
 
 
@@ -95,4 +133,4 @@ def inferred(values: list[Any]) -> Any:
         return pd.array(values, dtype="boolean")
     if kinds == {float}:
         return pd.array(values, dtype="float64")
-    return pd.Series(values, dtype=pd.StringDtype("python") if kinds == {str} else object)
+    return pd.Series(values, dtype=_STRING if kinds == {str} else object)

@@ -10,8 +10,8 @@ import dataclasses
 import re
 import ssl
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
-from typing import Any, Final
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Final
 
 from streamnb.transport.dialling import DialError, dial, reason
 from streamnb.transport.flight import Fault, Flight
@@ -30,7 +30,7 @@ Origin = tuple[bytes, str, int]
 
 _METHOD: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 5.6.2
 _TARGET: Final = re.compile(rb"[!-~]+")
-_VALUE: Final = re.compile(rb"[^\0\r\n]*")
+_VALUE: Final = re.compile(rb"[\t -~\x80-\xff]*")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ class Direct:
             link = await self._connect(order, timings)
         flight = self._take_off(link, order, timings)
         try:
-            await _sent(flight.send(head, order.body, chunked=chunked), order)
+            await flight.send(head, order.body, chunked=chunked, limit_s=order.timeouts.get("write"))
             await flight.head()
         except BaseException:
             await flight.aclose()
@@ -129,13 +129,12 @@ class Direct:
     async def _secure(self, link: Link, order: Order) -> None:
         limit_s = order.timeouts.get("connect")
         try:
-            async with asyncio.timeout(limit_s):
+            async with asyncio.timeout(limit_s) as limit:
                 await link.secure(self._context(), order.origin[1])
-        except TimeoutError:
-            link.close()
-            raise order.fault("ConnectTimeout", f"TLS took longer than {limit_s:g} s") from None
         except OSError as error:
             link.close()
+            if limit.expired():
+                raise order.fault("ConnectTimeout", f"TLS took longer than {limit_s:g} s") from None
             raise order.fault("ConnectError", f"TLS: {reason(error)}") from error
         except BaseException:
             link.close()
@@ -163,22 +162,13 @@ class Direct:
     async def aclose(self) -> None:
         """Close every connection, also of replies that somebody still reads."""
         for flight in tuple(self._flights):
-            await flight.aclose()
+            flight.abandon()
         for links in self._kept.values():
             for _, link in links:
                 link.close()
         self._kept.clear()
         if self._clock is not None:
             self._clock.close()
-
-
-async def _sent(sending: Coroutine[Any, Any, None], order: Order) -> None:
-    limit_s = order.timeouts.get("write")
-    try:
-        async with asyncio.timeout(limit_s):
-            await sending
-    except TimeoutError:
-        raise order.fault("WriteTimeout", f"could not send for {limit_s:g} s") from None
 
 
 def _head(order: Order) -> bytes:

@@ -6,7 +6,6 @@ Knows HTTP's order of things. Must not know: who dials, who keeps connections, h
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable
@@ -68,6 +67,7 @@ class Flight:
         self._error: Exception | None = None
         self._silence_s = silence_s
         self._timer: asyncio.TimerHandle | None = None
+        self._since_ns = 0  # we listen since then
         link.on_bytes, link.on_end = self._got, self._ended
 
     @property
@@ -82,23 +82,44 @@ class Flight:
 
     # -- out ----------------------------------------------------------------------------------------------------------
 
-    async def send(self, head: bytes, body: AsyncIterator[bytes], *, chunked: bool) -> None:
+    async def send(
+        self, head: bytes, body: AsyncIterator[bytes], *, chunked: bool, limit_s: float | None = None
+    ) -> None:
         """Send the request. A refusal that comes before all of it was taken ends the sending.
 
         A connection that breaks meanwhile is no error yet: the server may have replied before it closed.
+
+        Args:
+            head: request line and headers, as they go out.
+            body: its pieces.
+            chunked: each piece goes out as an HTTP chunk.
+            limit_s: longest wait until the server has taken one piece of the body.
+
+        Raises:
+            httpx.WriteTimeout: it took longer; also whatever `body` raises.
         """
         first = await anext(body, b"")
         self.timings.begin(time.monotonic_ns())
-        self._arm()
-        with contextlib.suppress(OSError):
-            await self._link.send(head + (_chunk(first) if chunked and first else first))
-            async for part in body:
-                if part and not self._refused:
-                    await self._link.send(_chunk(part) if chunked else part)
-            if chunked and not self._refused:
-                await self._link.send(b"0\r\n\r\n")
+        wanted = await self._put(head + (_chunk(first) if chunked and first else first), limit_s)
+        while wanted and (part := await anext(body, None)) is not None:
+            wanted = not part or await self._put(_chunk(part) if chunked else part, limit_s)
+        if chunked and wanted:
+            wanted = await self._put(b"0\r\n\r\n", limit_s)
+        if wanted:
             self.timings.sent_ns = time.monotonic_ns()
-            self._sent = not self._refused
+            self._sent = True
+        self._arm()
+
+    async def _put(self, data: bytes, limit_s: float | None) -> bool:
+        """Send; False when the server wants no more of it, or the connection broke."""
+        try:
+            async with asyncio.timeout(limit_s) as limit:
+                await self._link.send(data)
+        except OSError:
+            if limit.expired():
+                raise self._fault("WriteTimeout", f"could not send for {limit_s:g} s") from None
+            return False
+        return not self._refused
 
     async def head(self) -> None:
         """Wait until the reply's head is whole.
@@ -162,7 +183,8 @@ class Flight:
         else:
             self._last = (time.monotonic_ns(), None)
             self._rest()
-            self._land()
+            if not self._over:  # the taker may have had enough
+                self._land()
 
     def _land(self) -> None:
         """The reply is whole."""
@@ -194,14 +216,15 @@ class Flight:
         self._error = error
         self._disarm()
         self._link.close()
+        self._resume()
         self._landed(False)  # noqa: FBT003  # a callable type has no names
         self._wake()
 
     # -- the silence --------------------------------------------------------------------------------------------------
 
     def _arm(self) -> None:
-        self._last = (time.monotonic_ns(), None)
         if self._silence_s is not None and not self._over:
+            self._since_ns = time.monotonic_ns()
             self._timer = self._loop.call_later(self._silence_s, self._look)
 
     def _disarm(self) -> None:
@@ -212,7 +235,7 @@ class Flight:
     def _look(self) -> None:
         """The one timer: it moves on by itself to the time at which the silence would be too long."""
         silence_s = self._silence_s or 0.0
-        left_s = silence_s - (time.monotonic_ns() - self._last[0]) / 1e9
+        left_s = silence_s - (time.monotonic_ns() - max(self._last[0], self._since_ns)) / 1e9
         if self._paused_ns is not None:
             left_s = silence_s  # we are the ones who do not listen
         if left_s > 0:
@@ -244,8 +267,12 @@ class Flight:
 
     async def pour(self, take: Take) -> None:
         """See `Reads`."""
-        while self._queue:
-            take(*self._next())
+        try:
+            while self._queue:
+                take(*self._next())
+        except BaseException:
+            self._stop(None)
+            raise
         self._take = take
         try:
             while not self._over:
@@ -259,6 +286,10 @@ class Flight:
         """See `Reads`."""
         self._stop(None)
 
+    def abandon(self) -> None:
+        """Close it under whoever still waits for it: to him that is an error, not the end of the body."""
+        self._fail("ReadError", "the transport was closed")
+
     def _next(self) -> tuple[int, int | None, int, bytes]:
         item = self._queue.popleft()
         self._queued -= len(item[3])
@@ -271,7 +302,7 @@ class Flight:
             now_ns = time.monotonic_ns()
             self.paused_s += (now_ns - self._paused_ns) / 1e9
             self._paused_ns = None
-            self._last = (now_ns, None)
+            self._since_ns = now_ns
             self._link.resume()
 
     async def _wait(self) -> None:

@@ -82,10 +82,12 @@ class _Transport:
         self._kernel_stamps = kernel_stamps
         self._cores: dict[asyncio.AbstractEventLoop, Direct] = {}
 
-    def _core(self) -> Direct:
+    async def _core(self) -> Direct:
         loop = asyncio.get_running_loop()
         core = self._cores.get(loop)
         if core is None:
+            for gone in [one for one in self._cores if one.is_closed()]:  # `asyncio.run` again and again
+                await self._cores.pop(gone).aclose()
             core = self._cores[loop] = Direct(self._trust, kernel_stamps=self._kernel_stamps)
         return core
 
@@ -98,7 +100,7 @@ class _Transport:
         """Send; return as soon as the reply's headers are there."""
         timings = Timings(on_t0=request.extensions.get("streamnb.on_t0"))
         request.extensions["streamnb.timings"] = timings  # so that a failed request tells how far it came
-        flight = await self._core().send(_order(self.package, request), timings)
+        flight = await (await self._core()).send(_order(self.package, request), timings)
         reply = flight.reply
         return self.package.Response(
             reply.status,
@@ -115,7 +117,9 @@ class _Transport:
 
     async def aclose(self) -> None:
         """Close every connection."""
-        for core in self._cores.values():
+        cores = list(self._cores.values())
+        self._cores.clear()
+        for core in cores:
             await core.aclose()
 
 

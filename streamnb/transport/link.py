@@ -151,6 +151,7 @@ class Link:
         except (BlockingIOError, InterruptedError):
             return
         except OSError as error:
+            self._readable()  # what it said before it broke
             self._lost(error)
             return
         del self._unsent[:sent]
@@ -243,9 +244,9 @@ class Link:
                 return self._sock
             case "ssl_object":
                 return self._tls.object if self._tls is not None else None
-            case "client_addr":
+            case "client_addr" if not self.closed:
                 return self._sock.getsockname()
-            case "server_addr":
+            case "server_addr" if not self.closed:
                 return self._sock.getpeername()
             case _:
                 return None

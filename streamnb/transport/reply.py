@@ -23,6 +23,8 @@ HEAD_BYTES: Final = 100 * 1024
 Headers = list[tuple[bytes, bytes]]
 _INFORMATIONAL: Final = range(100, 200)
 _SWITCHING: Final = 101
+_SWITCHED: Final = "the server switched protocols, which nobody asked for"
+_LONG: Final = f"the head, a chunk's head or the trailers of the reply are longer than {HEAD_BYTES} bytes"
 _CUT: Final = "peer closed connection without sending complete message body"
 _SILENT: Final = "Server disconnected without sending a response."
 
@@ -63,13 +65,13 @@ def read_reply(method: str, headers: Headers, target: bytes) -> Reply:
     """The reader of the reply to a request. What may have no body although its head says so is left to h11."""
     if httptools is None or method in {"HEAD", "CONNECT"}:
         return H11Reply(method, headers, target)
-    return HttptoolsReply()
+    return HttptoolsReply(headers)
 
 
 class HttptoolsReply:
     """By llhttp, strict. Its callbacks are methods of this object."""
 
-    def __init__(self) -> None:
+    def __init__(self, headers: Headers) -> None:
         self.status = 0
         self.reason = b""
         self.version = b"HTTP/1.1"
@@ -80,8 +82,9 @@ class HttptoolsReply:
         self.reusable = False
         self.error: str | None = None
         self._parts: list[bytes] = []
-        self._head_bytes = 0
+        self._unfinished = 0  # bytes since something was complete: a head, a piece of the body
         self._unread = False
+        self._last = _is_last(headers)
         self._length: int | None = None
         self._got = 0
         self._chunked = False
@@ -92,22 +95,19 @@ class HttptoolsReply:
         if self.done:
             self.reusable = False  # nobody asked for more
             return b""
-        if not self.headed:
-            self._head_bytes += len(data)
+        self._unfinished += len(data)
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:  # type: ignore[union-attr]
-            self.error = "the server switched protocols, which nobody asked for"
         except httptools.HttpParserError as error:  # type: ignore[union-attr]
             self.reusable = False
             if not self.done:  # else it is what follows a whole reply
-                self.error = self._said(error, data)
-        if not self.headed and self._head_bytes > HEAD_BYTES:
-            self.error = f"the head of the reply is longer than {HEAD_BYTES} bytes"
+                self.error = self.error or self._said(error, data)
         parts = self._parts
         if not parts:
+            if self._unfinished > HEAD_BYTES and not self.done:
+                self.error = _LONG
             return b""
-        self._parts = []
+        self._parts, self._unfinished = [], 0
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def eof(self) -> None:
@@ -136,20 +136,32 @@ class HttptoolsReply:
     def on_header(self, name: bytes, value: bytes) -> None:
         """Llhttp: a header, or after the body a trailer."""
         if not self.done:
-            (self.trailers if self.headed else self.headers).append((name, value))
+            (self.trailers if self.headed else self.headers).append((name, value.rstrip(b" \t")))
 
     def on_headers_complete(self) -> None:
         """Llhttp: the head is whole."""
         status = self._parser.get_status_code()
-        if self.done or (status in _INFORMATIONAL and status != _SWITCHING):
+        if self.done:
             return
+        if _is_long(self.headers):
+            self._refuse(_LONG)
+        if status in _INFORMATIONAL and status != _SWITCHING:
+            return
+        fields = {name.lower(): value for name, value in self.headers}
+        codings = [value.lower() for name, value in self.headers if name.lower() == b"transfer-encoding"]
+        self._chunked = bool(codings)
+        if b"content-length" in fields:
+            self._length = int(fields[b"content-length"])  # llhttp has checked it
+        if status == _SWITCHING:
+            self._refuse(_SWITCHED)
+        if status < _INFORMATIONAL.start:
+            self._refuse(f"there is no status {status}")
+        if codings not in ([], [b"chunked"]):  # a body still coded would be taken for the text itself
+            self._refuse(f"the transfer encoding {codings!r} is not 'chunked'")
         self.status = status
         self.version = b"HTTP/" + self._parser.get_http_version().encode("ascii")
         self.headed = True
-        fields = {name.lower(): value for name, value in self.headers}
-        self._chunked = b"transfer-encoding" in fields
-        if b"content-length" in fields:
-            self._length = int(fields[b"content-length"])  # llhttp has checked it
+        self._unfinished = 0
 
     def on_body(self, part: bytes) -> None:
         """Llhttp: a piece of the body."""
@@ -163,9 +175,14 @@ class HttptoolsReply:
             self.reusable = False
         elif self.headed:
             self.done = True
-            self.reusable = self._parser.should_keep_alive()
+            self.reusable = self._parser.should_keep_alive() and not self._last
         else:
-            self.headers, self.reason, self._head_bytes = [], b"", 0
+            self.headers, self.reason, self._unfinished = [], b"", 0
+
+    def _refuse(self, why: str) -> None:
+        """Llhttp would go on with it; an error in a callback stops it."""
+        self.error = why
+        raise ValueError(why)
 
     def _said(self, error: Exception, data: bytes) -> str:
         """What llhttp found; and what does not even begin like HTTP shows itself."""
@@ -188,8 +205,8 @@ class H11Reply:
         self.reusable = False
         self.error: str | None = None
         self._connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=HEAD_BYTES)
-        framed = [pair for pair in headers if pair[0].lower() not in {b"content-length", b"transfer-encoding"}]
-        self._connection.send(h11.Request(method=method, headers=framed, target=target))
+        known = [(b"Host", b"-"), *([(b"Connection", b"close")] if _is_last(headers) else [])]  # all it looks at
+        self._connection.send(h11.Request(method=method, headers=known, target=target))
         self._connection.send(h11.EndOfMessage())
 
     def feed(self, data: bytes) -> bytes:
@@ -214,6 +231,9 @@ class H11Reply:
             while not self.done:
                 event = self._connection.next_event()
                 match event:
+                    case h11.Response() | h11.InformationalResponse() if _is_long(_pairs(event.headers)):
+                        self.error = _LONG
+                        break
                     case h11.Response():
                         self.status, self.reason, self.headers = event.status_code, event.reason, _pairs(event.headers)
                         self.version = b"HTTP/" + event.http_version
@@ -235,6 +255,16 @@ class H11Reply:
         self.done = True
         self.trailers = _pairs(event.headers)
         self.reusable = connection.their_state is h11.DONE and not connection.trailing_data[0]
+
+
+def _is_last(headers: Headers) -> bool:
+    """The request asked for no more to follow it."""
+    return any(name.lower() == b"connection" and b"close" in value.lower() for name, value in headers)
+
+
+def _is_long(headers: Headers) -> bool:
+    """A head that came in one read was never too long to be read on."""
+    return sum(len(name) + len(value) for name, value in headers) > HEAD_BYTES
 
 
 def _pairs(headers: Sequence[tuple[bytes, bytes]]) -> Headers:

@@ -84,14 +84,16 @@ class StampedTransport(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send; return as soon as the reply's headers are there."""
-        if self._direct is not None:
+        direct = self._direct
+        if direct is not None:
             try:
-                response: httpx.Response = await self._direct.handle_async_request(request)
+                response: httpx.Response = await direct.handle_async_request(request)
             except NotImplementedError:  # Windows: its event loop does not watch sockets
                 if self._route.transport == "direct":
                     raise UsageError(
                         "this event loop does not watch sockets, which the direct transport needs; leave transport out."
                     ) from None
+                await direct.aclose()
                 self._direct = None
             else:
                 return response

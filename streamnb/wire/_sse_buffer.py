@@ -21,6 +21,8 @@ class SSEBuffer:
         skipped: bytes that belong to no frame.
         line: where the line that has no end yet begins.
         error: set once the open block with that line is longer than the limit.
+        limit: bytes the open block with that line may have.
+        empty: nothing is open: no bytes are held, none stand before a comment, and there is no error.
     """
 
     def __init__(self, limit: int) -> None:
@@ -28,23 +30,50 @@ class SSEBuffer:
         self.skipped = 0
         self.line = 0
         self.error: LimitError | None = None
-        self._limit = limit
+        self.limit = limit
+        self.empty = True
         self._held: bytes | bytearray = b""
         self._start = 0  # the open block; everything before it is taken or skipped
         self._scanned = 0
         self._parts: list[bytes] = []  # bytes of the open block that stand before a comment inside it
         self._parts_size = 0
         self._at_start = True
-        self._after_cr = False
+        self.after_cr = False
 
-    def add(self, data: bytes) -> None:
+    def add(self, data: bytes | bytearray) -> None:
         """Take the next bytes; after an error they are dropped."""
         if self.error is not None:
             return
+        self.empty = False
         if self._held:
             self._held += data  # a bytearray by now: appending is amortised O(1)
         else:
             self._held = data
+
+    def pass_by(self) -> None:
+        """Whole blocks that begin with neither a byte order mark nor LF were read without this buffer."""
+        self._at_start = self.after_cr = False
+
+    def hold(self, data: bytes) -> bool:
+        """Take bytes without a line end; False when they want a closer look, and nothing is done."""
+        size = len(self._held) + len(data) + self._parts_size
+        if self._at_start or self.after_cr or size > self.limit or self.error is not None:
+            return False
+        self.add(data if self._held else bytearray(data))
+        self._scanned = len(self._held)
+        return True
+
+    def only_line(self, data: bytes) -> bool:
+        """Whether nothing is open but the one line that `data` goes on with, and the limit allows both."""
+        size = len(self._held) + len(data)
+        return not self.line and not self._parts_size and size <= self.limit and self.error is None
+
+    def take_line(self) -> bytes:
+        """That line so far: nothing is held any more."""
+        line, self._held = bytes(self._held), b""
+        self._scanned = 0
+        self.empty = True
+        return line
 
     def lines(self) -> Iterator[tuple[int, bytes, int]]:
         """Begin, text and stop of each completed line. Must be exhausted before the next bytes.
@@ -53,13 +82,13 @@ class SSEBuffer:
         """
         if self._at_start and not self._strip_bom():
             return
-        held, size, begin, limit = self._held, len(self._held), self.line, self._limit
+        held, size, begin, limit = self._held, len(self._held), self.line, self.limit
         lf, cr = held.find(b"\n", self._scanned), held.find(b"\r", self._scanned)
         while True:
             end = lf if cr < 0 or 0 <= lf < cr else cr
             stop = size if end < 0 else end + 1
-            if self._after_cr and begin < size:
-                self._after_cr = False
+            if self.after_cr and begin < size:
+                self.after_cr = False
                 if lf == begin:
                     begin = self._skip_lf(begin)
                     lf = held.find(b"\n", begin)
@@ -76,7 +105,7 @@ class SSEBuffer:
                 lf = held.find(b"\n", begin)
             else:
                 cr = held.find(b"\r", begin)
-                self._after_cr = True  # C4: the line ends now; one LF after it is swallowed, in whichever feed
+                self.after_cr = True  # C4: the line ends now; one LF after it is swallowed, in whichever feed
         self._drop_taken()
 
     def rest(self) -> bytes:
@@ -137,7 +166,7 @@ class SSEBuffer:
 
     def _give_up(self) -> None:
         self.error = LimitError(
-            f"the server sent an event of more than {self._limit} bytes; raise `limit` if it should be accepted"
+            f"the server sent an event of more than {self.limit} bytes; raise `limit` if it should be accepted"
         )
         self._start = self.line = self._scanned = len(self._held)
         self._drop_parts()
@@ -158,3 +187,4 @@ class SSEBuffer:
         self.line -= start
         self._scanned -= start
         self._start = 0
+        self.empty = not self._held and not self._parts_size and self.error is None

@@ -43,8 +43,6 @@ class SniffFramer:
 
     def feed(self, data: bytes) -> list[Frame]:
         """Take the next bytes; return the frames of the chosen framer, none while undecided."""
-        if self._framer is not None:
-            return self._framer.feed(data)
         self._head += data
         full = len(self._head) >= SNIFF_BYTES
         framer = self._decide(self._head[:SNIFF_BYTES], full)
@@ -61,6 +59,7 @@ class SniffFramer:
 
     def _chosen(self, framer: Framer | None) -> Framer:
         self._framer = framer or RawTextFramer()
+        self.feed = self._framer.feed  # type: ignore[method-assign]  # nothing stands between any more
         return self._framer
 
     def __getattr__(self, name: str) -> Any:

@@ -12,9 +12,16 @@ from typing import Any, Final
 
 from streamnb.wire._brackets import deepest
 
+try:
+    import orjson
+except ImportError:
+    orjson = None  # type: ignore[assignment]
+
 MAX_DEPTH: Final = 200
 MAX_DIGITS: Final = 4300
 _NO_FLAGS: Final[frozenset[str]] = frozenset()
+_REFUSED: Final = object()
+_BLANKS: Final = b" \t\r\n"
 _SURROGATE: Final = re.compile(r"\\u[dD][89a-fA-F]|[\ud800-\udfff]")
 
 
@@ -73,12 +80,38 @@ def _text(text: str | bytes) -> str:
 
 
 def _loads(text: str) -> tuple[Any, frozenset[str]]:
-    if text.count("[") + text.count("{") > MAX_DEPTH and deepest(text) > MAX_DEPTH:
+    value = _REFUSED if orjson is None else _proven(text)
+    if value is not _REFUSED:
+        return value, _NO_FLAGS
+    if _too_deep(text):
         raise JSONError("limit")
     value, flags = _parse(text)
     if _SURROGATE.search(text) and _has_lone_surrogate(value):
         flags |= {"lone_surrogate"}
     return value, flags
+
+
+def _too_deep(text: str) -> bool:
+    return text.count("[") + text.count("{") > MAX_DEPTH and deepest(text) > MAX_DEPTH
+
+
+def _proven(text: str) -> Any:
+    """The value as orjson reads it, where that is proven to be ours: it writes back what it read; else `_REFUSED`.
+
+    What it would read differently (large integers, repeated keys, half surrogate pairs) does not come back as the same
+    text. Blanks are left out of the comparison: they make no difference outside strings, and inside strings both
+    texts have the same ones.
+    """
+    if len(text) > 2 * MAX_DEPTH and _too_deep(text):  # JSON that deep has two brackets per level
+        return _REFUSED
+    try:
+        value = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return _REFUSED
+    read, written = text.encode(), orjson.dumps(value)
+    if read == written or read.translate(None, _BLANKS) == written.translate(None, _BLANKS):
+        return value
+    return _REFUSED
 
 
 def _parse(text: str) -> tuple[Any, frozenset[str]]:

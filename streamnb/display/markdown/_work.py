@@ -65,7 +65,8 @@ class Work:
 
     def text(self, content: str) -> bool:
         """Pay for parsing a text."""
-        n_delimiters = sum(content.count(sign) for sign in "*_~\\")
+        count = content.count
+        n_delimiters = count("*") + count("_") + count("~") + count("\\")
         signs = _PER_SIGN * len(_SIGNS.findall(content)) + _PER_DELIMITER * n_delimiters
         return self.spend(_PER_CHARACTER * len(content) + signs)
 

@@ -22,7 +22,7 @@
  *   hint: string, error: ?string, placeholder: string, start: boolean, heard: number}} Chat
  * @typedef {{n: number, layout: "one"|"race"|"chat", kernel_id: string, grace_ms: number, hears: boolean, how: string,
  *   tabs: string[], height: ?number, motion: boolean, lanes: Lane[], race: ?Race, chat: ?Chat}} Board
- * @typedef {{get(name: string): any, on(event: string, heard: (message: any) => void): void, send(message: object): void,
+ * @typedef {{get(name: string): any, on(event: string, heard: (message: any, buffers?: DataView[]) => void): void, send(message: object): void,
  *   widget_manager?: any}} Model
  *
  * One tab of a lane. `part` comes only while it is shown; `shown(true)` paints all of the lane as it is now.

@@ -69,6 +69,12 @@ async function interruptKernel(/** @type {Model} */ model, /** @type {string} */
   return reply.ok;
 }
 
+/** The JSON of a packed message. @param {DataView} buffer */
+async function unpacked(buffer) {
+  const stream = new Blob([/** @type {any} */ (buffer)]).stream().pipeThrough(new DecompressionStream("deflate"));
+  return new Response(stream).text();
+}
+
 /** @typedef {ReturnType<typeof createStore>} Store */
 
 /** @param {Model} model */
@@ -165,12 +171,22 @@ function createStore(model) {
     },
   };
   state.lanes.forEach(clockOf);
-  model.on("msg:custom", (message) => {
-    heardAt = performance.now();
+  const heard = (/** @type {any} */ message) => {
     if (Object.hasOwn(take, message.k)) return take[message.k](message);
     const question = questions.get(`${message.k} ${message.lane}`);
     clearTimeout(question?.timer);
     question?.callback(message, "");
+  };
+  /** @type {?Promise<void>} messages that wait for one before them to be unpacked */
+  let queue = null;
+  model.on("msg:custom", (message, buffers) => {
+    heardAt = performance.now();
+    if (message.k !== "packed" && !queue) return heard(message);
+    const text = message.k === "packed" && unpacked(buffers?.[0]).catch(() => send({ k: "resync", plain: true }));
+    const turn = Promise.all([text, queue])
+      .then(([json]) => (text ? json && heard(JSON.parse(json)) : heard(message)))
+      .finally(() => turn === queue && (queue = null));
+    queue = turn;
   });
 
   /** @param {number} [id] */

@@ -2,6 +2,7 @@
 // Knows a lane's text and the allow-list. Must not know: Markdown, phases' looks, layouts.
 
 const BUDGET_MS = 8; // of one frame: the rest of a long text waits for the next; its end comes first
+const LEAF = 32; // blocks that a page lays out together or not at all: it asks each leaf, in every frame, if it is seen
 const HOLDS_BLOCKS = /^(p|h[1-6]|[uo]l|li|blockquote|pre|table|t\w+|div)$/;
 
 /** Every attribute but what a reader's doing has left there, for comparing. @param {Node} node */
@@ -180,15 +181,27 @@ function buildAnswer(store, lane) {
   let request = 0;
   let visible = true;
 
+  /** Put a block between its neighbours, in a leaf that has room; else in a new one. @param {Element} el @param {number} at */
+  const insert = (el, at) => {
+    const [before, after] = [shown[at - 1]?.el, shown[at]?.el];
+    const [left, right] = [before?.parentElement, after?.parentElement];
+    if (left && (left === right || left.childElementCount < LEAF)) before.after(el);
+    else if (right && right.childElementCount < LEAF) after.before(el);
+    else doc.insertBefore(element("div", "leaf", el), right || null);
+  };
+  const take = (/** @type {number} */ at) => {
+    const { el } = shown.splice(at, 1)[0];
+    (el.parentElement?.childElementCount === 1 ? el.parentElement : el).remove();
+  };
   const place = (/** @type {number} */ p) => {
     const at = placeOf(shown, p);
     const block = lane.doc[placeOf(lane.doc, p)];
     const wanted = block?.p === p;
-    if (shown[at]?.p === p && (!wanted || shown[at].k !== block.k)) shown.splice(at, 1)[0].el.remove();
+    if (shown[at]?.p === p && (!wanted || shown[at].k !== block.k)) take(at);
     if (!wanted) return;
     if (shown[at]?.p !== p) {
       const made = (BLOCKS[block.k] || BLOCKS.note)(lane);
-      doc.insertBefore(made.el, shown[at]?.el || null);
+      insert(made.el, at);
       shown.splice(at, 0, { p, k: block.k, ...made });
     }
     shown[at].show(block);

@@ -1,0 +1,149 @@
+"""Calibration: how late the stamps of this machine are, and how many streams it can time, measured with real streams.
+
+Knows sessions and the built-in simulator's send times. Must not know: IPython, how stamps are taken, displays.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from streamnb import accuracy, portal
+from streamnb.accuracy import Calibration, known
+from streamnb.asking import ask
+from streamnb.display.view import NullView
+from streamnb.errors import CompanionError, UsageError
+from streamnb.session import Session
+from streamnb.tables.typed import Floats
+
+__all__ = ["Calibration", "calibrate", "known"]
+
+GAP_S: Final = 0.02
+"""Between two pieces of a stream: 50 a second, as a model writes."""
+LAG_SHARE: Final = 0.1
+SHARED: Final = 0.1
+"""Kernel stamps are never late, but of a read that several pieces share only the last one has one."""
+_PIECE: Final = b'"delta":{"content":'
+FIRST_S: Final = 2.0
+STEP_S: Final = 0.5
+GRACE_S: Final = 1.0
+"""How much longer than planned a measurement may take."""
+TRIES: Final = 2
+"""A size fails when it fails twice: other processes make some reads late, too."""
+SEARCH_S: Final = 5.0
+"""No step begins later than this: with the first measurement and the last step it makes 10 s."""
+MOST: Final = 256
+"""More sockets than that might not be had."""
+
+
+class _Measured(NamedTuple):
+    lag_s: Floats
+    median_gap_s: float
+    shared: float
+    sources: str
+
+    def quantile(self, q: float) -> float:
+        return float(np.quantile(self.lag_s, q))
+
+    @property
+    def good(self) -> bool:
+        return self.quantile(0.99) < LAG_SHARE * self.median_gap_s and self.shared <= SHARED
+
+
+def calibrate(streams: int = 1) -> Calibration:
+    """Measure how late stamps are, against the built-in simulator, which writes its send times into its streams.
+
+    Two seconds of `streams` streams with 50 pieces a second each; then half a second each of more and more streams,
+    twice as many every time, as long as the 99th percentile of their lateness stays below 10 % of the median gap and
+    at most 10 % of the pieces share a read, or until 5 s are over (10 s in all). Both processes share this machine, so
+    the figure is an upper bound. It is kept for this boot and this Python, and every later run has it as
+    `measurement_error_s`. Nothing is recorded, and `streamnb.runs()` shows none of it.
+
+    Args:
+        streams: how many run at once in the first measurement, 1 to 256.
+
+    Raises:
+        UsageError: `streams` is no such number.
+        CompanionError: the simulator did not start, or nothing came from it.
+    """
+    if isinstance(streams, bool) or not isinstance(streams, int) or not 1 <= streams <= MOST:
+        raise UsageError(f"calibrate wants 1 to {MOST} streams, not {streams!r}.")
+    first = _measure(streams, FIRST_S)
+    largest, searched = _search(streams, first)
+    found = Calibration(
+        streams=streams,
+        n=len(first.lag_s),
+        lag_p50_s=first.quantile(0.5),
+        lag_p99_s=first.quantile(0.99),
+        median_gap_s=first.median_gap_s,
+        largest_streams=largest,
+        searched=searched,
+        stamp_source=first.sources,
+        machine=accuracy.machine(),
+        measured_ns=time.time_ns(),
+    )
+    accuracy.keep(found)
+    return found
+
+
+def _search(streams: int, first: _Measured) -> tuple[int, str]:
+    """The largest number of streams that were in time, and why no larger one was tried."""
+    largest, size = (streams, 2 * streams) if first.good else (0, 1)
+    most = MOST if first.good else streams - 1
+    until_s = time.monotonic() + SEARCH_S
+    while size <= most:
+        for _ in range(TRIES):
+            if time.monotonic() > until_s:
+                return largest, "time"
+            if _measure(size, STEP_S).good:
+                break
+        else:
+            return largest, "lag"
+        largest, size = size, 2 * size
+    return largest, "time" if first.good else "lag"
+
+
+class _Probe(Session):
+    """A session that is no run of the user's: on no list, and in no file."""
+
+    def start(self) -> portal.Task[None]:
+        self.task = portal.spawn(self._drive())
+        return self.task
+
+
+def _measure(streams: int, seconds: float) -> _Measured:
+    """Let so many streams run at once.
+
+    Raises:
+        CompanionError: nothing came.
+    """
+    pace = {"tokens": round(seconds / GAP_S), "gap": GAP_S, "gap_dist": "constant", "ttft": GAP_S}
+    asked = ask("demo", "calibrate", pace=pace, record=False, notice=False, timeout=seconds + GRACE_S)
+    probes = [_Probe(asked, NullView()) for _ in range(streams)]
+    try:
+        for probe in probes:
+            probe.start()
+        for probe in probes:
+            probe.wait()
+    except KeyboardInterrupt:
+        for probe in probes:
+            probe.stop()
+        raise
+    return _compare(probes)
+
+
+def _compare(probes: list[_Probe]) -> _Measured:
+    lag_s, gap_s, pieces, sources = [np.empty(0)], [np.empty(0)], list[int](), set[str]()
+    for probe in probes:
+        chunks = probe.run.chunks
+        chunks = chunks[chunks["server_t_ns"].notna().to_numpy(dtype=bool)]
+        lag_s.append((chunks["t_ns"] - chunks["server_t_ns"]).to_numpy(dtype="float64") / 1e9)
+        gap_s.append(np.diff(chunks["t_ns"].to_numpy()) / 1e9)
+        pieces += [data.count(_PIECE) for data in chunks["data"]]
+        sources |= set(chunks["stamp_source"])
+    if not np.concatenate(gap_s).size:
+        raise CompanionError("the simulator sent nothing that could be timed; try again when the machine is less busy.")
+    shared = sum(n for n in pieces if n > 1) / max(sum(pieces), 1)
+    return _Measured(np.concatenate(lag_s), float(np.median(np.concatenate(gap_s))), shared, " ".join(sorted(sources)))
