@@ -6,8 +6,10 @@ Knows the page from outside. Must not know: how a panel works.
 
 Streams Markdown at 5 000 tokens/s, each token a read of its own, in turns: no display, the panel, `display(Markdown)`
 of the whole text at 20 Hz, `ipywidgets.HTML` at 20 Hz. Bytes and messages are counted on the page's websocket, CPU in
-the kernel (less that of the stream without a display), long tasks and frames in the page. Then: a click on Stop to the
-server's end of the connection, and reads that come late while every painting sleeps 20 ms.
+the kernel (less that of the stream without a display), long tasks and frames in the page, with what the browser says
+about whose script ran in them. Then: a click on Stop to the server's end of the connection, and reads that come late
+while every painting sleeps 20 ms. The bytes are all there are: the live messages, their envelopes, and at the end the
+static output that the notebook keeps, HTML and plain text. What a run of 20 tokens costs is named apart from the rest.
 """
 
 from __future__ import annotations
@@ -36,24 +38,43 @@ from playwright.sync_api import Page, sync_playwright
 
 HERE = Path(__file__).parent
 FEW = 20
+LONG_MS = 50
+LONG = 20_000
+"""Tokens beyond which a run is made once."""
+QUICK_BASELINE = 6000
+"""Tokens at most of the two others in the quick form: 20 000 keep JupyterLab busy for 15 s after their end."""
 CLEAR = "(index) => window.jupyterapp.shell.currentWidget.content.widgets[index].model.clearExecution()"
 WATCH = """(index) => {
   const cell = window.jupyterapp.shell.currentWidget.content.widgets[index].node;
-  const seen = { tasks: [], frames: 0, worst: 0, found: null };
+  const seen = { tasks: [], long: [], frames: 0, worst: 0, found: null };
   window.seen = seen;
   const tasks = new PerformanceObserver((list) => seen.tasks.push(...list.getEntries().map((e) => e.duration)));
   tasks.observe({ type: "longtask" });
+  const time = (of) => of.reduce((sum, { duration }) => sum + duration, 0);
+  const frames = new PerformanceObserver((list) => {
+    for (const { startTime, duration, styleAndLayoutStart: laid, scripts } of list.getEntries()) {
+      const ours = scripts.filter(({ sourceURL }) => sourceURL.startsWith("blob:")); // a widget's module has no address
+      const theirs = scripts.filter(({ sourceURL }) => sourceURL.startsWith("http")); // what measures has none at all
+      seen.long.push({ ours: time(ours), theirs: time(theirs), layout: laid ? startTime + duration - laid : 0 });
+    }
+  });
+  frames.observe({ type: "long-animation-frame" });
+  // only what is new is looked at: a search of the whole page in every frame would cost more than what is measured
+  const isEnd = (el) => el?.nodeName === "H1" && el.textContent.startsWith("END");
+  const heads = (node) => [...(node.querySelectorAll?.("h1") || [])];
+  const ends = ({ target, addedNodes }) =>
+    [target.parentNode, target, ...addedNodes, ...[...addedNodes].flatMap(heads)].some(isEnd);
+  let ended = false;
+  const changes = new MutationObserver((records) => (ended ||= records.some(ends)));
+  changes.observe(cell, { subtree: true, childList: true, characterData: true });
   let last = performance.now();
   const frame = (now) => {
     seen.worst = Math.max(seen.worst, now - last);
     seen.frames += 1;
     last = now;
-    const heads = cell.querySelectorAll("h1");
-    if (heads.length && heads[heads.length - 1].textContent.startsWith("END")) {
-      seen.found ??= performance.timeOrigin + performance.now();
-    }
+    if (ended) seen.found ??= performance.timeOrigin + performance.now();
     if (!seen.over) requestAnimationFrame(frame);
-    else tasks.disconnect();
+    else [tasks, frames, changes].forEach((one) => one.disconnect());
   };
   requestAnimationFrame(frame);
 }"""
@@ -95,14 +116,19 @@ class Notebook:
     def __init__(self, page: Page, wire: Wire) -> None:
         self._page, self._wire = page, wire
 
-    def run(self, index: int) -> dict[str, Any]:
-        """Run a cell; its printed figures, and what the page saw meanwhile."""
+    def run(self, index: int, *, shows: bool = True) -> dict[str, Any]:
+        """Run a cell; its printed figures, and what the page saw meanwhile.
+
+        Args:
+            index: the cell's.
+            shows: it shows a text, whose end is awaited.
+        """
         page = self._page
         self._wire.reset()
         page.evaluate(WATCH, index)
         said = page.evaluate(RUN, index)
-        with contextlib.suppress(Exception):  # a cell without text has no end to find
-            page.wait_for_function("() => window.seen.found", timeout=1500 if "none" in said else 20_000)
+        if shows:
+            page.wait_for_function("() => window.seen.found", timeout=90_000)
         page.wait_for_timeout(200)
         seen = page.evaluate("() => { window.seen.over = true; return window.seen; }")
         line = next((line for line in said.splitlines() if line.startswith("figures ")), None)
@@ -110,7 +136,7 @@ class Notebook:
             raise SystemExit(f"the cell failed:\n{said}")
         figures = json.loads(line.removeprefix("figures ")) | {"n": self._wire.n, "n_bytes": self._wire.n_bytes}
         late_ms = None if seen["found"] is None or "done" not in figures else seen["found"] - figures["done"] * 1000
-        return figures | {"tasks": seen["tasks"], "worst": seen["worst"], "late_ms": late_ms}
+        return figures | {"tasks": seen["tasks"], "long": seen["long"], "worst": seen["worst"], "late_ms": late_ms}
 
 
 @contextlib.contextmanager
@@ -165,7 +191,9 @@ def main() -> None:
     asked = parser.parse_args()
     rounds, clicks = (1, 6) if asked.quick else (asked.rounds, 40)
     plan = [("panel", FEW)]
-    plan += [(way, n) for n in (2000, 20_000) for way in ("none", "panel", "markdown", "html")]
+    for n in (2000, 20_000):
+        plan += [("none", n), ("panel", n)]
+        plan += [(way, min(n, QUICK_BASELINE) if asked.quick else n) for way in ("markdown", "html")]
     if not asked.quick:
         plan += [("none", 100_000), ("panel", 100_000)]
     server = Endless()
@@ -180,14 +208,16 @@ def main() -> None:
     found: dict[tuple[str, int], list[dict[str, Any]]] = {one: [] for one in plan}
     lates: dict[str, list[dict[str, Any]]] = {"none": [], "panel": []}
     with opened(cells) as (page, notebook):
-        notebook.run(0)
+        notebook.run(0, shows=False)
         notebook.run(1)
-        for _ in range(rounds):
-            for at, one in enumerate(plan):
-                found[one].append(notebook.run(2 + at))
+        for again in range(rounds):
+            for at, (way, n) in enumerate(plan):
+                if again and n > LONG:
+                    continue
+                found[way, n].append(notebook.run(2 + at, shows=way != "none"))
                 page.evaluate(CLEAR, 2 + at)
-            for at, name in enumerate(lates):
-                lates[name].append(notebook.run(2 + len(plan) + at))
+        for at, name in enumerate(lates):
+            lates[name].append(notebook.run(2 + len(plan) + at, shows=False))
         stops = [stopped(page, len(cells) - 1, server) for _ in range(clicks)]
     rows = [*costs(found), *capture(lates), *clicked(stops)]
     report(rows, asked.json, rounds)
@@ -225,64 +255,95 @@ def row(figure: str, value: float, unit: str, target: float | None, baseline: fl
     }
 
 
-def costs(found: dict[tuple[str, int], list[dict[str, Any]]]) -> list[Row]:
-    """The panel's costs beside those of the two others."""
+class Found:
+    """What the runs of every (way, number of tokens) said."""
 
-    def middle(way: str, n: int, of: str) -> float:
-        values = [one[of] for one in found[way, n] if one[of] is not None]
+    def __init__(self, runs: dict[tuple[str, int], list[dict[str, Any]]]) -> None:
+        self.runs = runs
+        self.sizes = sorted(n for way, n in runs if way == "panel" and n != FEW)
+
+    def middle(self, way: str, n: int, of: str) -> float:
+        """The median of a figure; NaN without one."""
+        values = [one[of] for one in self.runs[way, n] if one[of] is not None]
         return statistics.median(values) if values else float("nan")
 
-    def cpu_us(way: str, n: int) -> float:
-        return (middle(way, n, "cpu_s") - middle("none", n, "cpu_s")) / n * 1e6
+    def cpu_us(self, way: str, n: int) -> float:
+        """CPU of the kernel per token, us, less that of the stream alone."""
+        alone = max(k for name, k in self.runs if name == "none" and k <= n)
+        return self.beyond(way, n, "cpu_s") / n * 1e6 - self.middle("none", alone, "cpu_s") / alone * 1e6
 
-    def per_s(way: str, n: int) -> float:
-        return middle(way, n, "n") / middle(way, n, "wall_s")
+    def beyond(self, way: str, n: int, of: str) -> float:
+        """A cost; of the panel what is beyond its cost once."""
+        return self.middle(way, n, of) - (self.middle("panel", FEW, of) if way == "panel" else 0)
 
-    rows = []
-    sizes = sorted(n for way, n in found if way == "panel" and n != FEW)
-    fixed = middle("panel", FEW, "n_bytes")
-    for n in sizes:
-        others = [way for way in ("markdown", "html") if (way, n) in found]
-        for way in ("panel", *others):
-            ours = way == "panel"
-            base = {of: middle("markdown", n, of) for of in ("n_bytes",)} if ours and others else {}
-            name = f"{way}, {n} tokens: "
-            rows += [
-                row(name + "messages", per_s(way, n), "1/s", 22 if ours else None),
-                row(
-                    name + "bytes per token" + (", less what a panel costs once" if ours else ""),
-                    (middle(way, n, "n_bytes") - (fixed if ours else 0)) / n,
-                    "B",
-                    25 if ours else None,
-                    base["n_bytes"] / n if base else None,
-                ),
-                row(
-                    name + "kernel CPU per token",
-                    cpu_us(way, n),
-                    "us",
-                    20 if ours else None,
-                    cpu_us("markdown", n) if ours and others else None,
-                ),
-                row(
-                    name + "long tasks over 50 ms",
-                    statistics.median(len(one["tasks"]) for one in found[way, n]),
-                    "",
-                    0 if ours else None,
-                ),
-                row(
-                    name + "worst long task",
-                    max((max(one["tasks"], default=0) for one in found[way, n]), default=0),
-                    "ms",
-                    None,
-                ),
-                row(name + "worst frame", middle(way, n, "worst"), "ms", None),
-                row(name + "DOM complete after the kernel", middle(way, n, "late_ms"), "ms", 150 if ours else None),
-            ]
-    per_token = {n: (middle("panel", n, "n_bytes") - fixed) / n for n in sizes}
-    growth = per_token[sizes[-1]] / per_token[sizes[0]]
-    rows.append(row(f"bytes per token, {sizes[-1]} over {sizes[0]} tokens", growth, "x", 1.2))
-    rows.append(row(f"panel, once (a run of {FEW} tokens): code, styles, picture, summary", fixed, "B", None))
-    return rows
+    def longest(self, way: str, n: int, of: str) -> float:
+        """The longest part of a long frame that somebody took, ms."""
+        return max((frame[of] for one in self.runs[way, n] for frame in one["long"]), default=0)
+
+    def like(self, n: int) -> int | None:
+        """The size at which `display(Markdown)` ran as well."""
+        return n if ("markdown", n) in self.runs else None
+
+
+def costs(runs: dict[tuple[str, int], list[dict[str, Any]]]) -> list[Row]:
+    """The panel's costs beside those of the two others."""
+    found = Found(runs)
+    shown = sorted((n, ("panel", "markdown", "html").index(way), way) for way, n in runs if way != "none" and n != FEW)
+    rows = [one for n, _, way in shown for one in cost(found, way, n)]
+    per_token = {n: found.beyond("panel", n, "n_bytes") / n for n in found.sizes}
+    first, last = found.sizes[0], found.sizes[-1]
+    once = found.middle("panel", FEW, "n_bytes")
+    return [
+        *rows,
+        row(f"bytes per token, {last} over {first} tokens", per_token[last] / per_token[first], "x", 1.2),
+        row(f"panel, once (a run of {FEW} tokens): code, styles, picture, summary", once, "B", None),
+        row(f"panel, once (a run of {FEW} tokens): messages", found.middle("panel", FEW, "n"), "", None),
+        row(f"panel, once (a run of {FEW} tokens): kernel CPU", 1000 * found.middle("panel", FEW, "cpu_s"), "ms", None),
+    ]
+
+
+def cost(found: Found, way: str, n: int) -> list[Row]:
+    """What one way costs at one size."""
+    ours, like = way == "panel", found.like(n)
+    name, once = f"{way}, {n} tokens: ", ", beyond those once" if ours else ""
+    base = like if ours else None
+    frames = [frame for one in found.runs[way, n] for frame in one["long"]]
+    tasks = [one["tasks"] for one in found.runs[way, n]]
+    rows = [
+        row(
+            f"{name}messages{once}",
+            found.beyond(way, n, "n") / found.middle(way, n, "wall_s"),
+            "1/s",
+            20 if ours else None,
+        ),
+        row(
+            f"{name}bytes per token{once}",
+            found.beyond(way, n, "n_bytes") / n,
+            "B",
+            25 if ours else None,
+            found.middle("markdown", base, "n_bytes") / base if base else None,
+        ),
+        row(
+            f"{name}kernel CPU per token{once}",
+            found.cpu_us(way, n),
+            "us",
+            20 if ours else None,
+            found.cpu_us("markdown", base) if base else None,
+        ),
+    ]
+    if ours:
+        own = sum(frame["ours"] > LONG_MS for frame in frames) / len(tasks)
+        rows.append(row(f"{name}long tasks over 50 ms from our script", own, "", 0))
+        rows.append(row(f"{name}our script, longest in a long frame", found.longest(way, n, "ours"), "ms", None))
+    return [
+        *rows,
+        row(f"{name}long tasks over 50 ms, anybody's", statistics.median(map(len, tasks)), "", None),
+        row(f"{name}longest task, anybody's", max((max(one, default=0) for one in tasks), default=0), "ms", None),
+        row(f"{name}JupyterLab's script, longest in a long frame", found.longest(way, n, "theirs"), "ms", None),
+        row(f"{name}style, layout, paint, longest in a long frame", found.longest(way, n, "layout"), "ms", None),
+        row(f"{name}worst frame", found.middle(way, n, "worst"), "ms", None),
+        row(f"{name}DOM complete after the kernel", found.middle(way, n, "late_ms"), "ms", 150 if ours else None),
+    ]
 
 
 def capture(lates: dict[str, list[dict[str, Any]]]) -> list[Row]:

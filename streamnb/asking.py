@@ -66,6 +66,7 @@ class Ask:
         kernel_stamps: ask the kernel when bytes came (Linux); False leaves only this process's own stamps.
         proxy: URL of an HTTP proxy; those of the environment are not asked.
         ca: file of certificates to trust instead of the usual authorities.
+        uds: a unix socket on which the server listens; the base URL still says scheme, host and path.
         options: the provider's own options.
     """
 
@@ -104,6 +105,7 @@ class Ask:
     kernel_stamps: bool = True
     proxy: str | None = None
     ca: str | None = None
+    uds: str | None = None
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
@@ -125,7 +127,7 @@ def route_of(asked: Ask) -> Route:
     Raises:
         UsageError: there is no such transport, or what is asked for contradicts itself.
     """
-    return Route(asked.transport, asked.kernel_stamps, asked.proxy, asked.ca).checked()
+    return Route(asked.transport, asked.kernel_stamps, asked.proxy, asked.ca, asked.uds).checked()
 
 
 def provider_of(target: str) -> type[Provider]:
@@ -215,6 +217,7 @@ def going_on(asked: Ask) -> Ask:
         allow_http=asked.allow_http or before.allow_http,
         proxy=asked.proxy or before.proxy,
         ca=asked.ca or before.ca,
+        uds=asked.uds or before.uds,
     )
 
 

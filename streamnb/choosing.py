@@ -28,7 +28,7 @@ _NOT_HERE: Final = {
     "repeat": "send it again with retry()",
     "raises": "send(text, wait=True) raises what cannot be sent",
 }
-_OF_A_TARGET: Final = frozenset({"model", "params", "base_url", "key_env", "allow_http", "after", "ca"})
+_OF_A_TARGET: Final = frozenset({"model", "params", "base_url", "key_env", "allow_http", "after", "ca", "uds"})
 """What belongs to one target and does not come along to another."""
 
 _SIMULATED: Final = frozenset({"scenario", "pace"})

@@ -192,6 +192,7 @@ def build_parser(*targets: str | None) -> argparse.ArgumentParser:
     add("--allow-http", action="store_const", const=True, help="send the key over plain http to another host")
     add("--proxy", metavar="URL", help="an HTTP proxy; those of the environment are not asked")
     add("--ca", metavar="FILE", help="certificates to trust instead of the usual authorities")
+    add("--uds", metavar="PATH", help="a unix socket on which the server listens")
     add("--transport", metavar="auto|direct|httpcore", help="what carries it (auto: our own HTTP/1.1 where it can)")
     off = "leave the kernel's receive stamps off"
     add("--no-kernel-stamps", action="store_const", const=False, dest="kernel_stamps", help=off)

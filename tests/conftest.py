@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import re
 import signal
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from lab_page import Desk, Lab
@@ -30,6 +32,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    settings.register_profile("short", max_examples=40)
+    if config.option.markexpr == "not slow":  # properties, too, have a longer form
+        settings.load_profile("short")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let the tests that share a browser stand in a row: before each other row it would have to start again."""
+    sharing = ["shared_desk" in getattr(item, "fixturenames", ()) for item in items]
+    if True in sharing:
+        row = slice(sharing.index(True), len(items) - sharing[::-1].index(True))
+        items[row] = sorted(items[row], key=lambda item: "shared_desk" not in getattr(item, "fixturenames", ()))
+
+
 @pytest.fixture
 def bless(request: pytest.FixtureRequest) -> bool:
     """Whether what is generated is to be written instead of compared."""
@@ -41,12 +57,18 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
+@pytest.fixture(scope="session")
+def places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Names of directories that do not exist yet. A directory made for each test, used or not, takes half a minute."""
+    root = tmp_path_factory.mktemp("runs")
+    return (root / str(n) for n in itertools.count())
+
+
 @pytest.fixture(autouse=True)
-def recordings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def recordings(places: Iterator[Path], monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where runs of this test are recorded; the session's list of runs is this test's own, too."""
-    path = tmp_path / "recordings"
+    path = next(places)
     monkeypatch.setenv("STREAMNB_RECORDINGS", str(path))
-    monkeypatch.setenv("STREAMNB_CACHE", str(tmp_path / "cache"))
     if "streamnb.results" in sys.modules:
         monkeypatch.setattr("streamnb.results._session", [])
     return path

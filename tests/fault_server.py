@@ -200,6 +200,7 @@ class FaultServer:
 
     def _accept(self) -> None:
         accepted, _ = self._listener.accept()
+        accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # else small writes wait for the client's ACK
         self.accepted += 1
         task = _loop().create_task(self._serve(accepted))
         self._tasks.add(task)

@@ -142,9 +142,9 @@ class Stage:
 
             self._runs = list(pool.map(run, range(len(self._texts))))
 
-    def replays(self, first: int, stop: int, step: int = 1) -> None:
+    def replays(self, first: int, stop: int) -> None:
         """Some of the recordings, at once, as static outputs."""
-        for run in self._runs[first:stop:step]:
+        for run in self._runs[first:stop]:
             replay(run.path, speed=math.inf, display="static")
 
     def live_replays(self, first: int, n: int) -> None:

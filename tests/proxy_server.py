@@ -11,6 +11,7 @@ import select
 import socket
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import urlsplit
 
 PATIENCE_S = 10.0
@@ -78,6 +79,24 @@ def _relay(one: socket.socket, other: socket.socket) -> None:
             if not data:
                 return
             ends[readable].sendall(data)
+
+
+@contextlib.contextmanager
+def forwarding(path: str, port: int) -> Iterator[None]:
+    """A unix socket whose first client is connected to a port."""
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen()
+
+        def serve() -> None:
+            client, _ = listener.accept()
+            with contextlib.suppress(OSError), client, socket.create_connection(("127.0.0.1", port)) as server:
+                _relay(client, server)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield
+    Path(path).unlink()
 
 
 @contextlib.contextmanager

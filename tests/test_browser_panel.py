@@ -153,6 +153,7 @@ def test_the_focus_stays_on_a_button_beside_code_that_grows(notebook):
     expect(page.locator("h4")).to_contain_text(re.compile("stopped|interrupted"))
 
 
+@pytest.mark.slow  # test_browser_safety.py shows more than this
 def test_model_text_is_text_wherever_it_is_shown(notebook):
     evil = "<img src=x onerror='window.hit=1'><script>window.hit=1</script>[x](javascript:hit)</pre></script>\\u202e"
     event = f"Event(kind, {evil!r}.replace('\\\\u202e', chr(0x202E)))"

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from fault_server import DONE, END, STOP, FaultServer, Wire, authority, certified, chunk, delta, head, serving, until
-from proxy_server import proxying
+from proxy_server import forwarding, proxying
 
 import streamnb
 from streamnb import portal, session
@@ -158,6 +158,18 @@ def test_a_proxy_that_refuses_is_a_connect_error_that_names_its_status(ca: str):
         assert "wrong" not in run.error
 
 
+def test_a_unix_socket_carries_it_too(tmp_path: Path, ca: str):
+    path = str(tmp_path / "s")
+    with serving(chunked) as server, forwarding(path, server.port):
+        run = stream(server, ca, uds=path)
+        assert run.text == "".join(TEXT)
+        assert run.calls["transport"].tolist() == ["httpcore"]
+        assert run.calls["connect_s"].notna().all()
+    gone = stream(server, ca, uds=path)
+    assert gone.outcome.value == "connect_error"
+    assert path in gone.error
+
+
 def test_the_environments_proxies_are_not_asked(monkeypatch: pytest.MonkeyPatch, ca: str):
     with serving(chunked) as server, proxying() as proxy:
         monkeypatch.setenv("HTTP_PROXY", proxy.url())
@@ -170,6 +182,7 @@ def test_the_environments_proxies_are_not_asked(monkeypatch: pytest.MonkeyPatch,
     [
         ({"transport": "quick"}, "there is no transport 'quick'"),
         ({"transport": "direct", "proxy": "http://127.0.0.1:1"}, "the direct transport knows no proxies"),
+        ({"transport": "direct", "uds": "/no/socket"}, "the direct transport knows no proxies and no unix sockets"),
         ({"proxy": "socks5://me:secret@127.0.0.1:1"}, "proxy wants an http:// or https:// address"),
         ({"ca": "/no/such/file.pem"}, r"ca: /no/such/file\.pem holds no certificates \(No such file"),
         ({"parse": "never"}, "parse"),

@@ -63,7 +63,7 @@ def test_what_is_no_recording_is_named(tmp_path: Path, capsys: pytest.CaptureFix
 
 def test_ctrl_c_leaves_with_130():
     run = streamnb.stream("demo", "hi", pace={**FAST, "tokens": 40, "gap": 0.01})
-    command = [sys.executable, "-m", "streamnb", "replay", str(run.path), "--speed", "0.001"]
+    command = [sys.executable, "-m", "streamnb", "replay", str(run.path), "--speed", "0.05"]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, text=True) as process:
         assert process.stdout.read(1)

@@ -387,7 +387,7 @@ def test_a_hostile_prompt_arrives_as_it_is_and_runs_nothing(
     name: str, shell: str, server: FaultServer, empty: Path, keys: dict[str, str]
 ):
     provider = openai(server.origin)
-    for text in (HOSTILE[name], HOSTILE[name] * (1 + 130_000 // len(HOSTILE[name]))):  # the second is no argument
+    for text in (HOSTILE[name], HOSTILE[name] * (1 + 66_000 // len(HOSTILE[name]))):  # the second is no argument
         command = curl.command(line_of(provider, Prompt(text, model=text)), provider)
         assert all(char.isprintable() or char == "\n" for char in command)
         server.requests.clear()

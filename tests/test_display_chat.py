@@ -101,6 +101,7 @@ def test_a_transcript_has_every_turn_with_answer_sources_choices_and_outcome(boa
     assert 'href="https://rivers.example/x"' in page
     assert "<strong>Because.</strong>" in page
     assert page.count("You</p>") == 2
+    assert '</style>\n<div class="snb-static tex2jax_ignore mathjax_ignore"' in page, "no page typesets what was said"
 
 
 def test_a_conversation_without_turns_says_so(board: ChatBoard):

@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
+import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -23,7 +24,8 @@ from streamnb.wire import Frame
 
 BLESS = "pytest tests/test_providers.py --bless"
 SMALL = 4000
-PLACES = 60
+FEW = 60
+PLACES, ENDS = 23, 8
 STREAMS = [
     pytest.param(body, id=f"{name_of(path)}-{n}")
     for path in PATHS
@@ -111,22 +113,38 @@ def test_every_provider_has_transcripts_of_its_endings(name: str):
     assert not missing, f"no run in tests/transcripts/{name}/ ended {sorted(missing)}: CONTRIBUTING, step 4"
 
 
-def cuttings(data: bytes) -> Iterator[tuple[bytes, ...]]:
-    step = 1 if len(data) <= SMALL else len(data) // PLACES
-    for place in range(1, len(data), step):
+def cuttings(data: bytes, places: Iterable[int]) -> Iterator[tuple[bytes, ...]]:
+    for place in places:
         yield data[:place], data[place:]
     yield tuple(data[n : n + 1] for n in range(len(data)))
 
 
-@every_stream
-def test_how_a_stream_is_cut_changes_nothing(body: Body):
+def some_places(data: bytes) -> set[int]:
+    """Here and there, and before, in and after line ends: tests/test_wire_*.py cut at every byte."""
+    ends = [match.start() for match in re.finditer(rb"\r?\n", data)]
+    near = {end + shift for end in ends[:: max(1, len(ends) // ENDS)] for shift in (0, 1, 2)}
+    return (near | set(range(1, len(data), max(1, len(data) // PLACES)))) - {0, len(data), len(data) + 1}
+
+
+def check_cut(body: Body, places: Iterable[int]) -> None:
     whole, outcome = body.read([body.data])
     raw_text = all(frame.event == "text" for frame in _frames(body))
     same = joined if raw_text else list
-    for pieces in cuttings(body.data):
+    for pieces in cuttings(body.data, places):
         cut, ending = body.read(pieces)
         assert same(cut) == same(whole), pieces
         assert ending is outcome, pieces
+
+
+@every_stream
+def test_how_a_stream_is_cut_changes_nothing(body: Body):
+    check_cut(body, some_places(body.data))
+
+
+@pytest.mark.slow
+@every_stream
+def test_a_stream_cut_anywhere_says_the_same(body: Body):
+    check_cut(body, range(1, len(body.data), 1 if len(body.data) <= SMALL else len(body.data) // FEW))
 
 
 def _frames(body: Body) -> list:
@@ -173,19 +191,22 @@ def test_every_beginning_of_a_transcript_loads(path: Path, tmp_path: Path):
     whole = "".join(event.text for event in replay(path)[0] if event.kind == "delta")
     first = data.index(b"\n") + 1
     boundaries = {n + 1 for n, byte in enumerate(data) if byte == 10}
-    torn = tmp_path / "torn.jsonl"
-    for stop in sorted(boundaries | set(range(first, len(data), 997)) - {len(data)}):
-        torn.write_bytes(data[:stop])
-        record, _, _ = read_file(torn)
-        text = "".join(
-            piece for piece, kind in zip(record.events.text, record.events.kind, strict=True) if kind == "delta"
-        )
-        assert whole.startswith(text.removesuffix("\ufffd"))
-        assert (record.outcome is Outcome.CRASHED) == (stop < len(data))
-    for stop in (0, 1, first - 1):
-        torn.write_bytes(data[:stop])
-        with pytest.raises(TranscriptError, match=r"torn\.jsonl: line 1: "):
-            read_file(torn)
+    torn, start = tmp_path / "torn.jsonl", 0
+    with torn.open("wb", buffering=0) as file:
+        for stop in sorted({0, 1, first - 1} | boundaries | set(range(first, len(data), 997))):
+            file.write(data[start:stop])
+            start = stop
+            if stop < first:
+                with pytest.raises(TranscriptError, match=r"torn\.jsonl: line 1: "):
+                    read_file(torn)
+                continue
+            record, _, _ = read_file(torn)
+            text = "".join(
+                piece for piece, kind in zip(record.events.text, record.events.kind, strict=True) if kind == "delta"
+            )
+            assert whole.startswith(text.removesuffix("\ufffd"))
+            assert (record.outcome is Outcome.CRASHED) == (stop < len(data))
+    assert start == len(data)
 
 
 @pytest.mark.parametrize("name", names())

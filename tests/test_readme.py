@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
 from importlib.metadata import packages_distributions
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,9 +22,10 @@ from streamnb.settings import PROFILES
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
+BLOCKS = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
 SHOWN = (
-    *("runs", "events", "chunks", "calls", "citations", "frames", "gaps", "stalls", "lags", "evidence"),
-    *("tokens", "token_totals", "compare", "percentiles", "recordings"),
+    *("runs", "events", "chunks", "calls", "citations", "frames", "gaps", "stalls"),
+    *("tokens", "token_totals", "compare", "recordings"),
 )
 FLOORS = {"ipywidgets"}
 """Not imported: anywidget builds on it, and we want a version of it."""
@@ -74,13 +79,25 @@ def test_the_tables_of_the_readme_are_those_of_the_code(name: str, bless: bool) 
         assert pattern.search(text)[2].strip() == generated(name).strip(), how
 
 
-@pytest.mark.parametrize("block", re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL))
-def test_the_blocks_of_the_readme_run(block: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", block], capture_output=True, text=True, timeout=60, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[subprocess.Popen[str]]]:
+    """All blocks at once, each in a process of its own: most of their time they wait for a stream."""
+    pipes: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with contextlib.ExitStack() as stack:
+        started = []
+        for block in BLOCKS:
+            env = os.environ | {"STREAMNB_RECORDINGS": str(tmp_path_factory.mktemp("readme"))}
+            process = subprocess.Popen([sys.executable, "-W", "error", "-c", block], env=env, text=True, **pipes)
+            started.append(stack.enter_context(process))
+            stack.callback(process.kill)
+        yield started
+
+
+@pytest.mark.parametrize("n", range(len(BLOCKS)))
+def test_the_blocks_of_the_readme_run(n: int, running: list[subprocess.Popen[str]]) -> None:
+    out, err = running[n].communicate(timeout=60)
+    assert running[n].returncode == 0, f"{BLOCKS[n]}\n{err}"
+    assert out
 
 
 def test_the_readme_names_every_target_and_every_outcome() -> None:

@@ -20,6 +20,7 @@ from streamnb.redaction import (
     RESPONSE_HEADERS,
     Scrubber,
     Secret,
+    _shapes,
     find_fields,
     forms,
     looks_like_key,
@@ -395,3 +396,33 @@ def test_long_hostile_urls_are_read_in_linear_time():
 )
 def test_credentials_in_a_reply_are_found_also_when_it_is_cut(data: bytes, found: dict[str, str]):
     assert find_fields(data, ["sessionKey"]) == found
+
+
+PIECES = st.sampled_from(
+    [
+        *("sk-", "sk-ant-", "sk-learn", "AIza", "ghp_", "github_pat_", "hf_", "xoxb-", "AKIA", "gsk_", "xai-", "pplx-"),
+        *(
+            "nvapi-",
+            "oc_live_",
+            "VF.DM.",
+            "eyJ",
+            ".",
+            "-",
+            "_",
+            " ",
+            "\\n",
+            "\\u00e4",
+            "%20",
+            "a",
+            "Z9",
+            "0" * 12,
+            "b" * 35,
+        ),
+    ]
+)
+
+
+@settings(deadline=None, max_examples=400)
+@given(st.lists(PIECES, max_size=12).map("".join))
+def test_looking_only_where_keys_begin_finds_what_looking_everywhere_finds(text):
+    assert _shapes.mask_keys(text, "***") == _shapes.KEY.sub("***", text)

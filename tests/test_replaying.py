@@ -123,8 +123,8 @@ def test_a_torn_file_replays_what_it_holds_and_says_that_its_writer_died(tmp_pat
 
 
 def test_a_replay_can_be_stopped_and_keeps_what_was_played():
-    run = streamnb.stream("demo", "Hi", pace={"ttft": 0.0, "gap": 0.02, "tokens": 100})
-    playing = Replay(run, 0.01)
+    run = streamnb.stream("demo", "Hi", pace={"ttft": 0.0, "gap": 0.002, "tokens": 100})
+    playing = Replay(run, 0.05)
     arrived = threading.Event()
     playing.on_arrival = lambda _: arrived.set()
     task = playing.start()

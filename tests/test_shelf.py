@@ -336,7 +336,7 @@ def test_a_side_call_whose_body_ends_last_does_not_take_the_last_event_of_the_st
     assert_same(run, replayed(run))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=25)
 @given(
     steps=st.lists(st.sampled_from(["main", "side", "done"]), max_size=40),
     size=st.integers(1, 40),

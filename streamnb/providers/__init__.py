@@ -5,10 +5,13 @@ Knows how a provider is found. Must not know: sockets, clocks, what any of them 
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.metadata
 import inspect
 import pkgutil
+import sys
+from pathlib import Path
 
 from streamnb.errors import UsageError, did_you_mean
 from streamnb.providers._base import Call, Ending, Field, Option, Provider, Reply, ReplyHead
@@ -19,13 +22,31 @@ __all__ = ["Call", "Ending", "Field", "Option", "Provider", "Reply", "ReplyHead"
 _GROUP = "streamnb.providers"
 
 
-def _own() -> set[str]:
-    return {module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_")}
+@functools.cache
+def _own() -> frozenset[str]:
+    return frozenset(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
+
+
+def _beside() -> importlib.metadata.EntryPoints:
+    """What other packages registered; they are all asked again only when a directory of the path has changed."""
+    return _registered(tuple((path, _changed_ns(path)) for path in sys.path))
+
+
+@functools.lru_cache(maxsize=4)
+def _registered(_key: tuple[tuple[str, int], ...]) -> importlib.metadata.EntryPoints:
+    return importlib.metadata.entry_points(group=_GROUP)
+
+
+def _changed_ns(path: str) -> int:
+    try:
+        return Path(path or ".").stat().st_mtime_ns
+    except OSError:  # a zip that is not there, a directory that is gone
+        return 0
 
 
 def names() -> list[str]:
     """Names of all providers, built in and installed beside, sorted."""
-    return sorted(_own() | {point.name for point in importlib.metadata.entry_points(group=_GROUP)})
+    return sorted(_own() | {point.name for point in _beside()})
 
 
 def load(name: str) -> type[Provider]:
@@ -40,7 +61,7 @@ def load(name: str) -> type[Provider]:
     """
     if name in _own():
         return _provider_in(importlib.import_module(f"{__name__}.{name}"), name)
-    for point in importlib.metadata.entry_points(group=_GROUP, name=name):
+    for point in _beside().select(name=name):
         found = _provider_in(point.load(), name)
         found.name = name  # what recordings call it is what finds it again
         return found

@@ -6,6 +6,7 @@ Knows regular expressions and nothing else. Must not know: any secret's value.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Final
 
 # A shape begins where a word begins: `task-…` holds no `sk-…`. An escaped line end or a percent escape ends in a
@@ -36,6 +37,34 @@ KEY: Final = re.compile(
     re.ASCII,
 )
 """A key of a known service, or a JWT."""
+
+_BEGINNINGS: Final = (
+    *("sk-", "AIza", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "hf_", "xox", "AKIA", "gsk_"),
+    *("xai-", "pplx-", "nvapi-", "oc_", "VF.", "eyJ"),
+)
+
+
+def mask_keys(text: str, mask: str) -> str:
+    """`KEY.sub`, without a look at every character: a key begins with what keys begin with, and nowhere else."""
+    starts = sorted(_starts(text))
+    if not starts:
+        return text
+    kept, end = [], 0
+    for start in starts:
+        found = KEY.match(text, start) if start >= end else None
+        if found is not None:
+            kept += [text[end:start], mask]
+            end = found.end()
+    return "".join([*kept, text[end:]])
+
+
+def _starts(text: str) -> Iterator[int]:
+    for beginning in _BEGINNINGS:
+        at = text.find(beginning)
+        while at >= 0:
+            yield at
+            at = text.find(beginning, at + 1)
+
 
 USERINFO: Final = re.compile(r'(?<=://)[^/?#\s"<>]*@')
 """The credentials inside a URL, `@` included (RFC 3986 3.2.1)."""

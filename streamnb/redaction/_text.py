@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from streamnb.redaction._forms import forms
 from streamnb.redaction._secret import Secret
-from streamnb.redaction._shapes import KEY, PASSWORD, USERINFO
+from streamnb.redaction._shapes import KEY, PASSWORD, USERINFO, mask_keys
 
 MASK: Final = "***"
 
@@ -67,7 +67,8 @@ def _spellings(secrets: Iterable[str]) -> list[str]:
 def _mask(text: str, spellings: list[str]) -> str:
     for spelling in sorted(spellings, key=len, reverse=True):  # a key may be the beginning of another
         text = text.replace(spelling, MASK)
-    return USERINFO.sub("REDACTED:REDACTED@", KEY.sub(MASK, text))
+    text = mask_keys(text, MASK)
+    return USERINFO.sub("REDACTED:REDACTED@", text) if "://" in text else text
 
 
 def _walk(value: Any, spellings: list[str]) -> Any:

@@ -135,6 +135,12 @@ class Flight:
     # -- in: called by the link, on the loop --------------------------------------------------------------------------
 
     def _got(self, data: bytes, t_ns: int, kernel_ns: int | None) -> None:
+        try:
+            self._hear(data, t_ns, kernel_ns)
+        except Exception as error:  # noqa: BLE001  # raised where somebody waits: in `head`, `pour` or the iteration
+            self._stop(error)
+
+    def _hear(self, data: bytes, t_ns: int, kernel_ns: int | None) -> None:
         reply = self.reply
         headed = reply.headed
         self._wire += len(data)
@@ -159,10 +165,7 @@ class Flight:
 
     def _give(self, t_ns: int, kernel_ns: int | None, wire: int, body: bytes) -> None:
         if self._take is not None:
-            try:
-                self._take(t_ns, kernel_ns, wire, body)
-            except Exception as error:  # noqa: BLE001  # it is raised where the taker waits, in `pour`
-                self._stop(error)
+            self._take(t_ns, kernel_ns, wire, body)
             return
         self._queue.append((t_ns, kernel_ns, wire, body))
         self._queued += len(body)

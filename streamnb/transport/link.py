@@ -122,7 +122,7 @@ class Link:
         Raises:
             OSError: the connection is gone.
         """
-        if self._tls is not None:
+        if self._tls is not None and not self.closed:
             data = self._tls.encrypt(data)
         self._push(data)
         while self._unsent and not self.closed:

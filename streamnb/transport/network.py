@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import math
 import ssl
 import time
 from collections import deque
@@ -226,6 +227,26 @@ class StampingBackend(httpcore.AsyncNetworkBackend):
             raise httpcore.ConnectError(str(error)) from error
         _, protocol = await asyncio.get_running_loop().create_connection(_Protocol, sock=sock)
         return StampedStream(protocol, dns_s)
+
+    async def connect_unix_socket(
+        self,
+        path: str,
+        timeout: float | None = None,  # noqa: ASYNC109  # httpcore's
+        socket_options: Iterable[Any] | None = None,
+    ) -> StampedStream:
+        """The same over a socket in the file system."""
+        del socket_options
+        loop = asyncio.get_running_loop()
+        if not hasattr(loop, "create_unix_connection"):
+            raise httpcore.ConnectError("there are no unix sockets on this system")
+        try:
+            async with asyncio.timeout(timeout):
+                _, protocol = await loop.create_unix_connection(_Protocol, path)
+        except TimeoutError:
+            raise httpcore.ConnectTimeout(f"{path} did not answer within {timeout:g} s") from None
+        except OSError as error:
+            raise httpcore.ConnectError(f"{path}: {reason(error)}") from error
+        return StampedStream(protocol, math.nan)
 
     async def sleep(self, seconds: float) -> None:
         """As asyncio's."""

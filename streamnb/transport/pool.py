@@ -31,9 +31,12 @@ class PooledTransport(httpx.AsyncBaseTransport):
     Args:
         ssl_context: whom to trust; by default the authorities that httpx brings.
         proxy: URL of a proxy, with its user and password if it wants them.
+        uds: a unix socket to connect to, whatever host the URL names.
     """
 
-    def __init__(self, ssl_context: ssl.SSLContext | None = None, *, proxy: str | None = None) -> None:
+    def __init__(
+        self, ssl_context: ssl.SSLContext | None = None, *, proxy: str | None = None, uds: str | None = None
+    ) -> None:
         self._pool = httpcore.AsyncConnectionPool(
             ssl_context=ssl_context or httpx.create_ssl_context(trust_env=False),
             max_connections=None,
@@ -41,6 +44,7 @@ class PooledTransport(httpx.AsyncBaseTransport):
             keepalive_expiry=30.0,
             network_backend=StampingBackend(),
             proxy=_proxy(proxy),
+            uds=uds,
         )
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -91,12 +95,14 @@ def _tracer(timings: Timings) -> Callable[[str, dict[str, Any]], Awaitable[None]
         nonlocal started_ns
         now = time.monotonic_ns()
         match event.split(".", 1)[1]:
-            case "connect_tcp.started" | "start_tls.started":
+            case "connect_tcp.started" | "connect_unix_socket.started" | "start_tls.started":
                 started_ns = now
                 timings.reused = False
             case "connect_tcp.complete":
                 timings.dns_s = info["return_value"].dns_s
                 timings.connect_s = (now - started_ns) / 1e9 - timings.dns_s
+            case "connect_unix_socket.complete":
+                timings.connect_s = (now - started_ns) / 1e9
             case "start_tls.complete":
                 timings.tls_s = (now - started_ns) / 1e9
             case "send_request_headers.started" if info["request"].method != b"CONNECT":

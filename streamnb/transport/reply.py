@@ -185,10 +185,15 @@ class HttptoolsReply:
         raise ValueError(why)
 
     def _said(self, error: Exception, data: bytes) -> str:
-        """What llhttp found; and what does not even begin like HTTP shows itself."""
+        """What llhttp found; and a first line that is no HTTP shows itself.
+
+        Whole or not at all: whoever shows the message masks keys in it, which half a key would escape.
+        """
         if self.headed:
             return f"illegal body: {error}"
-        return f"illegal head ({error}): {bytearray(data[:80])!r}"
+        line, end, _ = data.partition(b"\n")
+        shown = f": {bytearray(line)!r}" if end and self._unfinished == len(data) else ""
+        return f"illegal head ({error}){shown}"
 
 
 class H11Reply:

@@ -28,12 +28,19 @@ class Route:
         kernel_stamps: ask the kernel when bytes came (Linux, `direct` only).
         proxy: URL of an HTTP proxy; None: none, whatever the environment says (SAFETY S23).
         ca: file of certificates to trust instead of the authorities that come with httpx.
+        uds: a unix socket on which the server listens (the URL still says scheme, host and path).
     """
 
     transport: Kind = "auto"
     kernel_stamps: bool = True
     proxy: str | None = None
     ca: str | None = None
+    uds: str | None = None
+
+    @property
+    def pooled(self) -> bool:
+        """Whether only httpcore's pool can do it, or it was asked for."""
+        return self.transport == "httpcore" or self.proxy is not None or self.uds is not None
 
     def checked(self) -> Route:
         """The same, if it can be.
@@ -43,8 +50,8 @@ class Route:
         """
         if self.transport not in get_args(Kind):
             raise UsageError(f"there is no transport {self.transport!r}.{did_you_mean(self.transport, get_args(Kind))}")
-        if self.transport == "direct" and self.proxy is not None:
-            raise UsageError("the direct transport knows no proxies: leave transport out, or the proxy.")
+        if self.transport == "direct" and self.pooled:
+            raise UsageError("the direct transport knows no proxies and no unix sockets: leave transport out.")
         if self.proxy is not None and not self.proxy.startswith(("http://", "https://")):
             raise UsageError(f"proxy wants an http:// or https:// address, not {redact_url(self.proxy)!r}.")
         return self
@@ -78,8 +85,7 @@ class StampedTransport(httpx.AsyncBaseTransport):
         route = (route or Route()).checked()
         self._context = ssl_context or route.context()
         self._route = route
-        pooled = route.transport == "httpcore" or route.proxy is not None
-        self._direct: Any = None if pooled else front("httpx")(self._context, kernel_stamps=route.kernel_stamps)
+        self._direct: Any = None if route.pooled else front("httpx")(self._context, kernel_stamps=route.kernel_stamps)
         self._pool: PooledTransport | None = None
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -98,7 +104,7 @@ class StampedTransport(httpx.AsyncBaseTransport):
             else:
                 return response
         if self._pool is None:
-            self._pool = PooledTransport(self._context, proxy=self._route.proxy)
+            self._pool = PooledTransport(self._context, proxy=self._route.proxy, uds=self._route.uds)
         return await self._pool.handle_async_request(request)
 
     async def aclose(self) -> None:
