@@ -89,8 +89,10 @@ class Journal:
                 self._begin()
             if self._fd is None:
                 return
-            while data:  # at the limit of a disk the first write is a short one, and only the next says why
-                data = data[os.write(self._fd, data) :]
+            written = os.write(self._fd, data)
+            while written < len(data):  # at the limit of a disk the first write is a short one; the next says why
+                data = data[written:]
+                written = os.write(self._fd, data)
             if self._synced:
                 self._synced = False
                 _syncer.add(self)

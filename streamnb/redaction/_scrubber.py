@@ -61,17 +61,22 @@ class Scrubber:
         Returns:
             The held tail and `data`, leftmost-longest matches masked with as many `*`, without the new held tail.
         """
-        if not self._forms:
+        forms = self._forms
+        if not forms:
             return data
-        data = self._tail + data
-        cut = self._first_open(data, 0)
-        for form in self._forms:
+        if self._tail:
+            data, self._tail = self._tail + data, b""
+        for form in forms:
             if form in data:
-                data, cut = self._mask(data, cut)
-                break
-        if cut == len(data):
-            self._tail = b""
+                return self._masked(data)
+        if not data or data[-1] not in self._inner:  # nearly every read
             return data
+        return self._held_back(data, self._first_open(data, 0))
+
+    def _masked(self, data: bytes) -> bytes:
+        return self._held_back(*self._mask(data, self._first_open(data, 0)))
+
+    def _held_back(self, data: bytes, cut: int) -> bytes:
         self._tail = data[cut:]
         return data[:cut]
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 import base64
 import dataclasses
 import json
-import zlib
 from typing import Any, Final
+from zlib import crc32
 
 from streamnb.errors import TranscriptError
 from streamnb.transcript._lines import CHECKS, LINES, VERSION, CallLine, Line, OtherLine, ReadLine, RunLine, is_int
@@ -55,9 +55,11 @@ def encode_read(  # noqa: PLR0913, PLR0917  # the fields of `ReadLine`, without 
         payload = _quoted(b.decode())
     except UnicodeDecodeError:
         payload = _dumps(readable(b))
-    kernel = "" if k_ns is None else f'"k_ns":{k_ns},'
-    head = f'{{"t":"read","n":{n},"s":{s},"t_ns":{t_ns},{kernel}"w":{w},"h":{h},"b":'
-    return _bounded(f'{head}{payload},"stamp":"{stamp}","crc":{zlib.crc32(b)}}}\n'.encode("ascii"))
+    kernel = "" if k_ns is None else f',"k_ns":{k_ns}'
+    return _bounded(
+        f'{{"t":"read","n":{n},"s":{s},"t_ns":{t_ns}{kernel},"w":{w},"h":{h},"b":{payload},"stamp":"{stamp}",'
+        f'"crc":{crc32(b)}}}\n'.encode("ascii")
+    )
 
 
 def _bounded(line: bytes) -> bytes:
@@ -150,6 +152,6 @@ def _payload(value: Any, crc: Any) -> bytes:
         raise TranscriptError("this read line has no bytes.") from None
     except ValueError:
         raise TranscriptError("the bytes of this read line cannot be decoded.") from None
-    if zlib.crc32(data) != crc:
+    if crc32(data) != crc:
         raise TranscriptError("the bytes of this read line are not those that were written (CRC-32 differs).")
     return data

@@ -24,6 +24,8 @@ Heard = Callable[[bytes, int, int | None], None]
 _monotonic_ns = time.monotonic_ns
 _buffer = bytearray(BUFFER_BYTES)  # one loop thread reads at a time, and bytes are copied out before the next read
 _view = memoryview(_buffer)
+_buffers = (_buffer,)
+_ANCILLARY_BYTES: Final = stamps.ANCILLARY_BYTES
 
 
 class Link:
@@ -70,7 +72,7 @@ class Link:
 
     def _readable_stamped(self) -> None:
         try:
-            n_bytes, ancillary, _, _ = self._recvmsg_into((_buffer,), stamps.ANCILLARY_BYTES)  # type: ignore[misc]
+            n_bytes, ancillary, _, _ = self._recvmsg_into(_buffers, _ANCILLARY_BYTES)  # type: ignore[misc]
         except (BlockingIOError, InterruptedError):
             return
         except OSError as error:
@@ -278,11 +280,13 @@ class _TLS:
         parts: list[bytes] = []
         try:
             while incoming.pending or self.object.pending():  # asking for more than there is would raise
-                parts.append(read(_RECORD_BYTES))
+                part = read(_RECORD_BYTES)
+                if not part:  # the other side's goodbye: nothing behind it counts, and asking again says the same
+                    self.ended = True
+                    break
+                parts.append(part)
         except ssl.SSLWantReadError:  # a piece of a record, or no application data in it
             pass
-        except ssl.SSLZeroReturnError:
-            self.ended = True
         except ssl.SSLError as error:  # what came before it is good
             self.ended, self.error = True, error
         return parts[0] if len(parts) == 1 else b"".join(parts)
