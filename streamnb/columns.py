@@ -24,6 +24,9 @@ BLOCK_ROWS: Final = 65_536
 NONE: Final = -1
 """Stands for no value in a column of integers."""
 
+KERNEL: Final = "kernel"
+"""The source of a stamp that the kernel took."""
+
 _BEYOND: Final = 1 << 63
 _AT_ONCE: Final = 4096
 _WIDE: Final = 256
@@ -211,6 +214,45 @@ class Sparse(Column[T]):
         return found
 
 
+class Rare(Column[int]):
+    """Integers of which nearly all are missing (-1).
+
+    Args:
+        rows: what counts the rows.
+
+    Attributes:
+        known: the others, by row.
+    """
+
+    def __init__(self, rows: Sized) -> None:
+        self.known: dict[int, int] = {}
+        self._rows = rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __setitem__(self, row: int, value: int) -> None:
+        self.known[row] = value
+
+    def _items(self, start: int, stop: int) -> list[int]:
+        return [self.known.get(row, NONE) for row in range(start, stop)]
+
+
+class Kernel(Column[int]):
+    """The kernel's stamps: those stamps whose source is the kernel, else -1. They take no room of their own."""
+
+    def __init__(self, t_ns: array[int], source: Few[str]) -> None:
+        self.t_ns = t_ns
+        self.source = source
+
+    def __len__(self) -> int:
+        return min(len(self.t_ns), len(self.source))
+
+    def _items(self, start: int, stop: int) -> list[int]:
+        stamps = zip(self.t_ns[start:stop], self.source[start:stop], strict=True)
+        return [t_ns if source == KERNEL else NONE for t_ns, source in stamps]
+
+
 class ChunkColumns:
     """One row per read; position is `seq`. -1 stands for a missing stamp of the server or the kernel.
 
@@ -222,16 +264,16 @@ class ChunkColumns:
         self.call = array("i")
         self.t_ns = array("q")
         self.read_ns = array("q")
-        self.kernel_ns = array("q")
         self.wire_bytes = array("q")
         self.n_frames = array("i")
         self.n_events = array("i")
-        self.server_t_ns = array("q")
         self.data: list[bytes] = []
         self.stamp_source: Few[str] = Few()
+        self.kernel_ns = Kernel(self.t_ns, self.stamp_source)
+        self.server_t_ns = Rare(self.n_events)
 
     def __len__(self) -> int:
-        return len(self.server_t_ns)  # written last: a row that counts is whole
+        return len(self.n_events)  # written last: a row that counts is whole
 
 
 class EventColumns:
@@ -242,7 +284,7 @@ class EventColumns:
     """
 
     def __init__(self) -> None:
-        self.chunk = array("q")
+        self.chunk = array("i")
         self.kind: Few[str] = Few()
         self.text = Texts()
         self.choice = Numbers()

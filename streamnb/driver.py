@@ -23,7 +23,7 @@ from streamnb.events import Arrival, Outcome, Prompt
 from streamnb.functions import Function
 from streamnb.intake import Intake
 from streamnb.minutes import call_line, reply_line, run_line, timings
-from streamnb.pacing import Pacer, Parse, checked
+from streamnb.pacing import AT_ONCE, Pacer, Parse, checked
 from streamnb.providers import Call, Ending, ReplyHead, _explain
 from streamnb.recording import Record
 from streamnb.redaction import Scrubber, redact_text
@@ -223,7 +223,7 @@ class Driver:
             if intake.waiting:
                 self._watching.arm(self.deadlines.idle_s, Outcome.TIMEOUT_IDLE)
             if now:
-                intake.catch_up()
+                intake.catch_up(AT_ONCE)
 
         intake.pacer = pacer = Pacer(self._parse, tick, self._late)
         with pacer.watching():

@@ -75,13 +75,13 @@ class Intake:
         """Whether there are reads that were put off."""
         return bool(self._due)
 
-    def catch_up(self) -> None:
-        """Understand the reads that were put off.
+    def catch_up(self, most: int | None = None) -> None:
+        """Understand the reads that were put off, all of them or at most so many.
 
         Raises:
             StreamnbError: as `take` would have.
         """
-        due, self._due = self._due, []
+        due, self._due = self._due[:most], [] if most is None else self._due[most:]
         chunks = self._record.chunks
         for seq in due:
             self._understand(seq, chunks.data[seq])

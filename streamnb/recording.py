@@ -11,14 +11,13 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from streamnb.columns import ChunkColumns, EventColumns
+from streamnb.columns import KERNEL, NONE, ChunkColumns, EventColumns
 from streamnb.conversation import Step
 from streamnb.events import Arrival, Chunk, Event, Outcome
 from streamnb.frozen import maker
 from streamnb.journal import Journal
 from streamnb.transcript import CallLine, DoneLine, EndLine, ReadLine, ReplyLine, RunLine, encode_read
 
-_NONE: Final = -1
 _chunk: Final = maker(Chunk)
 _arrival: Final = maker(Arrival)
 
@@ -149,23 +148,20 @@ class Record:
         seq = len(chunks)
         if self.journal is not None:
             self.journal.append(encode_read(n, seq, t_ns, k_ns, wire_bytes, held, data, stamp))
-        best_ns, kernel_ns = t_ns, _NONE
+        best_ns = t_ns
         if k_ns is not None:
-            best_ns = kernel_ns = k_ns
-            stamp = "kernel"
+            best_ns, stamp = k_ns, KERNEL
         row = self.calls[n]
         if row.first_byte_ns is None:
             row.first_byte_ns = best_ns
         chunks.call.append(n)
         chunks.t_ns.append(best_ns)
         chunks.read_ns.append(t_ns)
-        chunks.kernel_ns.append(kernel_ns)
         chunks.wire_bytes.append(wire_bytes)
         chunks.data.append(data)
         chunks.stamp_source.append(stamp)
         chunks.n_frames.append(0)
         chunks.n_events.append(0)
-        chunks.server_t_ns.append(_NONE)
         return seq
 
     def understood(self, step: Step, seq: int = -1) -> Arrival:
@@ -270,7 +266,7 @@ class Record:
         return Event(
             events.kind[seq],  # type: ignore[arg-type]  # it was a kind when it was written
             events.text[seq],
-            None if choice == _NONE else choice,
+            None if choice == NONE else choice,
             events.name[seq],
             events.id[seq],
             None if data is None else json.loads(data),
@@ -296,7 +292,7 @@ class Record:
             "reads": len(self.chunks),
             "bytes": sum(map(len, self.chunks.data)),
             "events": len(self.events),
-            "late_events": sum("late" in flags.split() for flags in self.events.flags if flags),
+            "late_events": sum("late" in flags.split() for flags in self.events.flags.others),
         }
 
 

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Protocol
 
-from streamnb import accuracy, attention, companions, portal, settings
+from streamnb import accuracy, attention, companions, pacing, portal, settings
 from streamnb.asking import Ask, ask, going_on, keep, prompt_of, route_of
 from streamnb.deadlines import clocks
 from streamnb.display import PlainView, View, open_progress, open_view
@@ -103,8 +103,10 @@ class Session:
         return self.task
 
     async def _drive(self) -> None:
-        with attention.paid(self.record.lags):
-            await self._driver.run(self.record, _transport(self._route))
+        transport = _transport(self._route)
+        stamped = transport.kernel_stamps
+        with attention.paid(self.record.lags), pacing.under_way(kernel_stamps=stamped):
+            await self._driver.run(self.record, transport)
 
     def phase(self, name: str, t_ns: int) -> None:
         """Observer: nothing to do; the view hears it too."""

@@ -120,6 +120,7 @@ def test_a_row_counts_when_all_of_it_is_there():
     made.name.put(1, "x")
     assert (len(made), len(made.name), made.name) == (1, 1, [None])
     chunks = ChunkColumns()
+    chunks.t_ns.append(1)
     chunks.data.append(b"x")
     chunks.stamp_source.append("read")
     assert (len(chunks), chunks.stamp_source) == (0, ["read"])
@@ -161,3 +162,23 @@ def test_another_thread_reads_whole_rows_while_one_appends(monkeypatch):
             assert (made.kind[size - 1], made.text[size - 1]) == ("delta", f"{size - 1}\u00e9")
     thread.join()
     assert (len(made), made.chunk) == (n, array("q", range(n)))
+
+
+def test_the_kernels_stamps_are_the_best_ones_where_it_was_the_source():
+    made = ChunkColumns()
+    assert (len(made.kernel_ns), made.kernel_ns) == (0, [])
+    for t_ns, source in ((5, "read"), (7, "kernel"), (9, "chunk")):
+        made.t_ns.append(t_ns)
+        made.stamp_source.append(source)
+    assert (made.kernel_ns, made.kernel_ns[1], made.kernel_ns[-1]) == ([-1, 7, -1], 7, -1)
+    made.t_ns.append(11)  # half a row
+    assert len(made.kernel_ns) == 3
+
+
+def test_a_server_stamp_takes_room_only_where_there_is_one():
+    made = ChunkColumns()
+    for _ in range(3):
+        made.n_events.append(0)
+    made.server_t_ns[1] = 6
+    made.server_t_ns[1] = 8
+    assert (len(made), made.server_t_ns, made.server_t_ns[1], made.server_t_ns.known) == (3, [-1, 8, -1], 8, {1: 8})

@@ -9,9 +9,10 @@ import pytest
 from streamnb.conversation import Conversation
 from streamnb.errors import UsageError
 from streamnb.events import Prompt
-from streamnb.providers import load
+from streamnb.providers import Seen, load
 from streamnb.redaction import Secret
 from streamnb.testing import events
+from streamnb.wire import Frame
 
 OpenAIChat = load("openai_chat")
 LOCAL = "http://127.0.0.1:8000/v1"
@@ -166,3 +167,10 @@ def test_a_json_reply_instead_of_a_stream_is_read_whole(message, said):
     body = json.dumps({"choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}).encode()
     found = [(event.kind, event.text) for event in events("openai_chat", body)]
     assert found == [("start", ""), *said, ("end", "")]
+
+
+@pytest.mark.parametrize("delta", [{"content": ""}, {"content": "", "role": "assistant"}, {"content": None}, {}])
+def test_a_piece_without_text_is_no_event(delta):
+    provider = OpenAIChat(LOCAL)
+    frame = Frame(json.dumps({"id": "c", "model": "m", "choices": [{"index": 0, "delta": delta}]}))
+    assert [event.kind for event in provider.read(frame, Seen())] == ["start"]

@@ -132,3 +132,10 @@ def test_an_event_of_the_learnt_shape_that_is_not_utf8_is_lossy_as_ever():
         event = b'data: {"text":"%s"}\n\n' % text
         assert framer.feed(event) == unhurried.feed(event)
     assert framer.close() == unhurried.close()
+
+
+def test_a_line_of_nothing_but_quotes_costs_no_more_than_its_length():
+    framer = SSEFramer()
+    for quotes in (b'\\"' * 4_000, b'\\"' * 2_000_000, b'"' * 4_000_000):  # the suite's time limit is the assertion
+        (frame,) = framer.feed(b"data: " + quotes + b"\n\n")
+        assert frame.data == quotes.decode()

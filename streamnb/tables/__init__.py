@@ -59,20 +59,20 @@ def events(record: Record) -> pd.DataFrame:
     """
     # events before chunks: a live record appends a chunk no later than its events
     part = snapshot(record.events, "chunk", "kind", "text", "choice", "name", "id", "data", "flags", "server_ms")
-    stamps = snapshot(record.chunks, "call", "t_ns")
     chunk = part["chunk"]
-    t_ns = stamps.pop("t_ns")[chunk]
-    columns = {
+    t_ns = snapshot(record.chunks, "t_ns")["t_ns"][chunk]
+    several = len(record.calls) > 1
+    columns = {  # what needs room while it is made comes first
+        "server_time": wall_clock(part.pop("server_ms")),
+        "t_s": since(t_ns, record.t0_ns),
+        "t_ns": t_ns,
+        "coalesced": (in_read := np.bincount(chunk)[chunk]) > 1,
+        "n_events_in_read": in_read,
+        "call": snapshot(record.chunks, "call")["call"][chunk] if several else np.zeros(len(chunk), dtype="int64"),
+        "choice": nullable(part["choice"]),
         "run_id": repeated(record.info.run_id, len(chunk)),
         "seq": np.arange(len(chunk)),
         "chunk_seq": chunk,
-        "call": stamps["call"][chunk] if stamps["call"].any() else np.zeros_like(chunk),
-        "t_ns": t_ns,
-        "t_s": since(t_ns, record.t0_ns),
-        "choice": nullable(part["choice"]),
-        "coalesced": (in_read := np.bincount(chunk)[chunk]) > 1,
-        "n_events_in_read": in_read,
-        "server_time": wall_clock(part.pop("server_ms")),
     }
     return build("events", part | columns, copy=False)
 

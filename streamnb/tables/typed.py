@@ -12,7 +12,7 @@ from typing import Any, Final, TypeAlias, TypeGuard
 import numpy as np
 import pandas as pd
 
-from streamnb.columns import Few, Numbers, Sparse, Texts
+from streamnb.columns import KERNEL, NONE, Few, Kernel, Numbers, Rare, Sparse, Texts
 from streamnb.tables import arrow
 from streamnb.tables.columns import COLUMNS
 
@@ -72,20 +72,38 @@ def _frozen(column: Any, n: int) -> Any:
     match column:
         case array():
             return _int64(column[:n])
-        case Sparse(others=array(), usual=usual, at=at):
-            part = np.full(n, usual, dtype="int64")
-            rows = _int64(at[:])
-            rows = rows[rows < n]
-            part[rows] = _int64(column.others[: len(rows)])
-            return part
-        case Numbers():
-            codes = np.asarray(column.codes[:n])
-            return np.array(column.known, dtype="int64")[codes]
+        case Sparse(others=array()) | Rare() | Kernel() | Numbers():
+            return _integers(column, n)
         case Few() | Sparse() | Texts() if arrow.THERE:
             found = arrow.strings(column, n)
             return column[:n] if found is None else found
         case _:
             return column[:n]
+
+
+def _integers(column: Sparse[int] | Rare | Kernel | Numbers, n: int) -> Ints:
+    """The first `n` numbers of a column that is not an array; of `Sparse` for reading only."""
+    match column:
+        case Sparse(usual=usual, at=at):
+            rows = _int64(at[:])
+            rows = rows[rows < n]
+            part = np.broadcast_to(np.int64(usual), n)  # takes no memory
+            if rows.size:
+                part = part.copy()
+                part[rows] = _int64(column.others[: len(rows)])
+            return part
+        case Rare():
+            part = np.full(n, NONE, dtype="int64")
+            known = [(row, value) for row, value in list(column.known.items()) if row < n]
+            part[[row for row, _ in known]] = [value for _, value in known]
+            return part
+        case Kernel(source=source):
+            code = source.known.index(KERNEL) if KERNEL in source.known else NONE
+            return np.where(np.asarray(source.codes[:n]) == code, _int64(column.t_ns[:n]), NONE)
+        case _:
+            values: Ints = np.array(column.known, dtype="int64")
+            picked: Ints = values[np.asarray(column.codes[:n])]
+            return picked
 
 
 def _int64(values: array[int]) -> Ints:

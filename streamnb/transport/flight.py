@@ -209,7 +209,10 @@ class Flight:
         """Reads that brought no body any more (half a chunk size, an end mark) are one empty item."""
         if self._wire and self.reply.headed:
             wire, self._wire = self._wire, 0
-            self._give(*self._last, wire, b"")
+            try:
+                self._give(*self._last, wire, b"")
+            except Exception as error:  # noqa: BLE001  # as in `_got`: the loop has no use for it, `pour` has
+                self._stop(error)
 
     def _stop(self, error: Exception | None) -> None:
         """Nothing more is read: it broke, or nobody wants it."""

@@ -83,7 +83,6 @@ class HttptoolsReply:
         self.error: str | None = None
         self._parts: list[bytes] = []
         self._unfinished = 0  # bytes since something was complete: a head, a piece of the body
-        self._unread = False
         self._last = _is_last(headers)
         self._length: int | None = None
         self._got = 0
@@ -126,7 +125,8 @@ class HttptoolsReply:
 
     def on_message_begin(self) -> None:
         """Llhttp: a reply begins; a second one only if the server sends what nobody asked for."""
-        self._unread = self.done
+        if self.done:
+            self.reusable = False
 
     def on_status(self, reason: bytes) -> None:
         """Llhttp: the reason phrase, perhaps in pieces."""
@@ -171,9 +171,9 @@ class HttptoolsReply:
 
     def on_message_complete(self) -> None:
         """Llhttp: this reply is over; an informational one is followed by the real one."""
-        if self._unread:
-            self.reusable = False
-        elif self.headed:
+        if self.done:
+            return
+        if self.headed:
             self.done = True
             self.reusable = self._parser.should_keep_alive() and not self._last
         else:

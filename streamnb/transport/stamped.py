@@ -13,6 +13,7 @@ import httpx
 
 from streamnb.errors import UsageError, did_you_mean
 from streamnb.redaction import redact_url
+from streamnb.transport import stamps
 from streamnb.transport.fronts import front
 from streamnb.transport.pool import PooledTransport
 
@@ -87,6 +88,11 @@ class StampedTransport(httpx.AsyncBaseTransport):
         self._route = route
         self._direct: Any = None if route.pooled else front("httpx")(self._context, kernel_stamps=route.kernel_stamps)
         self._pool: PooledTransport | None = None
+
+    @property
+    def kernel_stamps(self) -> bool:
+        """Whether the kernel stamps what comes, as far as one can know before."""
+        return self._direct is not None and self._route.kernel_stamps and stamps.SUPPORTED
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send; return as soon as the reply's headers are there."""

@@ -18,7 +18,7 @@ SO_TIMESTAMPNS: Final = 35
 ANCILLARY_BYTES: Final = socket.CMSG_SPACE(16) if hasattr(socket, "CMSG_SPACE") else 0
 
 _TIMESPEC: Final = struct.Struct("@ll")
-_SUPPORTED: Final = sys.platform == "linux" and ANCILLARY_BYTES > 0 and _TIMESPEC.size == 16  # noqa: PLR2004
+SUPPORTED: Final = sys.platform == "linux" and ANCILLARY_BYTES > 0 and _TIMESPEC.size == 16  # noqa: PLR2004
 _SUSPECT_NS: Final = 2_000_000
 _STEP_NS: Final = 20_000
 _BRACKETS: Final = 16
@@ -28,7 +28,7 @@ Ancillary = Sequence[tuple[int, int, bytes]]
 
 def switch_on(sock: socket.socket) -> bool:
     """Ask the kernel to stamp what this socket receives; False where it cannot (macOS, Windows, 32 bit)."""
-    if not _SUPPORTED:
+    if not SUPPORTED:
         return False
     try:
         sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
@@ -43,7 +43,7 @@ def _keeper() -> socket.socket | None:
     The kernel stamps while some socket asks for it, and begins a moment after the first one did: without this one the
     first reply of a new connection might have none.
     """
-    if not _SUPPORTED:
+    if not SUPPORTED:
         return None
     keeper = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     switch_on(keeper)

@@ -15,6 +15,9 @@ END: Final = b"\n\n"
 LF, CR, QUOTE, BACKSLASH = b'\n\r"\\'
 """Bytes are searched for one at a time, as numbers: that is `memchr`, ten times as fast as any other search."""
 _TRIES: Final = 16
+_QUOTES: Final = 3
+_LONGEST: Final = 16 * 1024
+"""Bounds of what is learnt, so that no line costs more than its length."""
 
 
 class PlainLines:
@@ -61,7 +64,7 @@ class PlainLines:
             return True
         if not line.startswith(BEGIN) or bracket_step(line, 0)[0] > 0:
             return False
-        if self._tries:
+        if self._tries and len(line) <= _LONGEST:
             self._tries -= 1
             self._learn(line)
         return True
@@ -70,10 +73,11 @@ class PlainLines:
         """Find the string in which this line differs from the one before it."""
         before, self._last = self._last, line
         start = _first_difference(before, line)
-        while (start := line.rfind(b'"', 0, start)) >= 0:
+        for _ in range(_QUOTES):
+            start = line.rfind(b'"', 0, start)
             head = line[: start + 1]
             if not bracket_step(head, 0)[1]:
-                continue  # a closing quote
+                continue  # a closing quote, or none
             string, _, tail = line[len(head) :].partition(b'"')
             if tail and BACKSLASH not in string:
                 self.head, self._tail = head, b'"' + tail

@@ -23,6 +23,7 @@ _UNTERMINATED: Final = frozenset({"unterminated"})
 _IMPLICIT: Final = frozenset({"implicit"})
 _COMMENT: Final = frozenset({"comment"})
 _frame: Final = maker(Frame)
+_VALUE: Final = slice(len(BEGIN), -len(END))
 
 
 class SSEFramer(FramerState):
@@ -97,7 +98,7 @@ class SSEFramer(FramerState):
     def _one(self, data: bytes) -> list[Frame]:
         """The frame of a block of one plain `data` line, with nothing open before it."""
         try:
-            text = data[len(BEGIN) : -len(END)].decode()
+            text = data[_VALUE].decode()
         except UnicodeDecodeError:
             return self._scan(data)
         self._buffer.after_cr = False
@@ -120,8 +121,7 @@ class SSEFramer(FramerState):
         last_id, retry = self._id, self.reconnection_time
         try:
             frames = [
-                _frame(raw[len(BEGIN) : -len(END)].decode(), "message", last_id, retry, None, None, raw, NO_FLAGS)
-                for raw in found
+                _frame(raw[_VALUE].decode(), "message", last_id, retry, None, None, raw, NO_FLAGS) for raw in found
             ]
         except UnicodeDecodeError:
             return []
