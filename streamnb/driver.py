@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import dataclasses
 import math
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, Final, Protocol
 
 import httpx
@@ -48,7 +48,7 @@ class Clock(Protocol):
 
 
 class Observer(Protocol):
-    """Whoever watches: only appends, never waits."""
+    """Whoever watches: only appends, never waits. One whose `listens` is False hears of phases alone."""
 
     def phase(self, name: str, t_ns: int) -> None:
         """The run entered a phase."""
@@ -193,7 +193,7 @@ class Driver:
                 self._record,
                 self._scrubber,
                 headers_ns=headers_ns,
-                tell=self._arrived,
+                tell=self._told,
                 heard=self._heard,
             )
             try:
@@ -241,7 +241,8 @@ class Driver:
         if step.progress:
             self._watching.arm(self._idle_s(over=reading.over), Outcome.TIMEOUT_IDLE)
         for event in step.events:
-            self._answers.hear(event)
+            if event.kind == "action":
+                self._answers.hear(event)
         if reading.failed and reading.n_bytes > ERROR_BODY_BYTES:
             raise _EnoughError  # an error's body says no more than that (SAFETY R7)
 
@@ -270,7 +271,7 @@ class Driver:
                 reading = Reading(self.target.provider, call, self._shown(live.head))
                 headers_ns = live.timings.headers_ns or self._clock.monotonic_ns()
                 scrubber = Scrubber(self._keys.used)
-                intake = Intake(n, reading, self._record, scrubber, headers_ns=headers_ns, tell=self._arrived)
+                intake = Intake(n, reading, self._record, scrubber, headers_ns=headers_ns, tell=self._told)
                 await live.pour(intake.take)
                 intake.close()
                 self._record.done(DoneLine(n, self._clock.monotonic_ns()))
@@ -347,9 +348,18 @@ class Driver:
         for observer in self._observers:
             observer.phase(phase, t_ns)
 
-    def _arrived(self, arrival: Arrival) -> None:
-        for observer in self._observers:
-            observer.arrive(arrival)
+    @property
+    def _told(self) -> Callable[[Arrival], None] | None:
+        """Who hears of arrivals; None when nobody does."""
+        listeners = [observer.arrive for observer in self._observers if getattr(observer, "listens", True)]
+        if len(listeners) <= 1:
+            return listeners[0] if listeners else None
+
+        def tell(arrival: Arrival) -> None:
+            for listener in listeners:
+                listener(arrival)
+
+        return tell
 
 
 def _one_line(text: str) -> str:

@@ -25,7 +25,7 @@ class Intake:
         reading: what understands it.
         scrubber: masks secrets; holds back a tail that may begin one.
         headers_ns: when its headers were in, for bodies that bring no read.
-        tell: hears of every arrival.
+        tell: hears of every arrival; None: nobody watches.
         heard: hears of what every read amounted to, after that.
 
     Attributes:
@@ -40,7 +40,7 @@ class Intake:
         scrubber: Scrubber,
         *,
         headers_ns: int,
-        tell: Callable[[Arrival], None],
+        tell: Callable[[Arrival], None] | None,
         heard: Callable[[Step], None] = lambda _: None,
     ) -> None:
         self.reading = reading
@@ -88,8 +88,14 @@ class Intake:
 
     def _understand(self, seq: int, data: bytes) -> None:
         step = self.reading.feed(data)
-        self._tell(self._record.understood(step, seq))
+        self._note(step, seq)
         self._heard(step)
+
+    def _note(self, step: Step, seq: int = -1) -> None:
+        if self._tell is None:
+            self._record.note(step, seq)
+        else:
+            self._tell(self._record.understood(step, seq))
 
     def close(self) -> None:
         """No more bytes come, for whatever reason: what is held back or half read comes out."""
@@ -98,13 +104,13 @@ class Intake:
         held = self._scrubber.flush()
         if held:
             self._journal(held)
-            self._tell(self._record.understood(_guarded(lambda: self.reading.feed(held))))
+            self._note(_guarded(lambda: self.reading.feed(held)))
         step = _guarded(self.reading.close)
         if step.events or step.n_frames:
             chunks = self._record.chunks
             if not len(chunks) or chunks.call[-1] != self._n:  # only a chunk has a time: an empty body needs one
                 self._journal(b"")
-            self._tell(self._record.understood(step))
+            self._note(step)
 
     def _journal(self, data: bytes) -> None:
         self._record.take(self._n, *self._last, 0, self._scrubber.held, data)

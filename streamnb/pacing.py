@@ -33,6 +33,9 @@ _parts = ((n * 0.618_034) % 1 + 0.1 for n in itertools.count())
 """Streams that begin together shall not catch up together: each has its own place in the quarter of a second."""
 
 
+_pacers: set[Pacer] = set()
+
+
 @contextlib.contextmanager
 def under_way(*, kernel_stamps: bool) -> Iterator[None]:
     """A run, from its start to its end: on the loop thread.
@@ -53,7 +56,10 @@ def under_way(*, kernel_stamps: bool) -> Iterator[None]:
 
 
 def _settle() -> None:
-    portal.be_patient(len(_runs) >= MANY and all(_runs.values()))
+    many = len(_runs) >= MANY
+    portal.be_patient(many and all(_runs.values()))
+    for pacer in _pacers:
+        pacer.settle()
 
 
 def checked(parse: str) -> Parse:
@@ -76,6 +82,9 @@ class Pacer:
             while there are many runs, or at the end where even that is too much.
         tick: called every quarter of a second; whether what was put off is to be understood now.
         fail: told of the error when that goes wrong in between, once.
+
+    Attributes:
+        deferring: a read is put off now.
     """
 
     def __init__(self, parse: Parse, tick: Callable[[bool], None], fail: Callable[[StreamnbError], None]) -> None:
@@ -83,20 +92,24 @@ class Pacer:
         self._tick = tick
         self._fail = fail
         self._timer: asyncio.TimerHandle | None = None
+        self.deferring = False
+        self.settle()
 
-    @property
-    def deferring(self) -> bool:
-        """Whether a read is put off now."""
-        return len(_runs) >= MANY if self._parse == "auto" else self._parse == "deferred"
+    def settle(self) -> None:
+        """The number of runs has changed."""
+        self.deferring = len(_runs) >= MANY if self._parse == "auto" else self._parse == "deferred"
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
         """Inside, what was put off is caught up with."""
         if self._parse != "arrival":
             self._again(next(_parts) * CATCH_UP_S)
+        _pacers.add(self)
+        self.settle()
         try:
             yield
         finally:
+            _pacers.discard(self)
             if self._timer is not None:
                 self._timer.cancel()
 

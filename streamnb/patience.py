@@ -19,21 +19,30 @@ class PatientSelector(selectors.DefaultSelector):
     Only for sockets whose stamps are the kernel's: their reads come up to a millisecond later.
 
     Attributes:
-        patient: wait.
-        busy: share of the time, 0 to 1, that its loop spent outside it in the last quarter of a second.
+        busy: share of the time, 0 to 1, that its loop spent outside it in the last quarter of a second; 0 unless it is
+            patient.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self.patient = False
         self.busy = 0.0
         self._waited_s = 0.0
-        self._since_s = time.monotonic()
+        self._since_s = 0.0
 
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        """As of any selector."""
+    def be_patient(self, *, patient: bool) -> None:
+        """Wait from now on, or no longer."""
+        if patient == (self.select == self._wait):
+            return
+        self.busy = self._waited_s = 0.0
+        self._since_s = time.monotonic()
+        if patient:
+            self.select = self._wait  # type: ignore[method-assign]  # who does not wait pays nothing for it
+        else:
+            del self.select
+
+    def _wait(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         began_s = time.monotonic()
-        if self.patient and (timeout is None or timeout > 0):
+        if timeout is None or timeout > 0:
             wait_s = WAIT_S if timeout is None else min(timeout, WAIT_S)
             time.sleep(wait_s)
             if timeout is not None:

@@ -12,6 +12,7 @@ import contextvars
 import os
 import sys
 import threading
+import weakref
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
@@ -21,7 +22,7 @@ T = TypeVar("T")
 
 _lock = threading.Lock()
 _loop: asyncio.AbstractEventLoop | None = None
-_selector: PatientSelector | None = None
+_selectors: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, PatientSelector] = weakref.WeakKeyDictionary()
 _pid = 0
 
 
@@ -36,23 +37,25 @@ def loop() -> asyncio.AbstractEventLoop:
 
 
 def _new() -> asyncio.AbstractEventLoop:
-    global _selector  # it belongs to the loop
-    _selector = None
     if sys.platform == "win32":  # its loop watches no selector
         return asyncio.new_event_loop()
-    _selector = PatientSelector()
-    return asyncio.SelectorEventLoop(_selector)
+    selector = PatientSelector()
+    made = asyncio.SelectorEventLoop(selector)
+    _selectors[made] = selector
+    return made
 
 
-def be_patient(patient: bool) -> None:  # noqa: FBT001  # it says what it is
+def be_patient(patient: bool) -> None:
     """Whether the loop may be a millisecond late for a socket: cheaper with very many of them (`PatientSelector`)."""
-    if _selector is not None:
-        _selector.patient = patient
+    selector = _selectors.get(loop())
+    if selector is not None:
+        selector.be_patient(patient=patient)
 
 
 def busy() -> float:
     """Share of the time, 0 to 1, in which the loop thread had something to do lately; 0 where nobody measures."""
-    return 0.0 if _selector is None else _selector.busy
+    selector = _selectors.get(loop())
+    return 0.0 if selector is None else selector.busy
 
 
 class Task(concurrent.futures.Future[T]):

@@ -166,14 +166,8 @@ class Record:
 
     def understood(self, step: Step, seq: int = -1) -> Arrival:
         """What a read (the last, unless its number is given) amounted to; again when the end completes more events."""
+        seq = self.note(step, seq)
         chunks = self.chunks
-        seq = seq if seq >= 0 else len(chunks) - 1
-        chunks.n_frames[seq] += step.n_frames
-        chunks.n_events[seq] += len(step.events)
-        if step.server_t_ns is not None:
-            chunks.server_t_ns[seq] = step.server_t_ns
-        for event in step.events:
-            self.events.append(seq, event)
         chunk = _chunk(
             seq,
             chunks.call[seq],
@@ -186,6 +180,18 @@ class Record:
             step.server_t_ns,
         )
         return _arrival(chunk, step.events)
+
+    def note(self, step: Step, seq: int = -1) -> int:
+        """The same for a run that nobody watches; returns the number of the read."""
+        chunks = self.chunks
+        seq = seq if seq >= 0 else len(chunks) - 1
+        chunks.n_frames[seq] += step.n_frames
+        chunks.n_events[seq] += len(step.events)
+        if step.server_t_ns is not None:
+            chunks.server_t_ns[seq] = step.server_t_ns
+        for event in step.events:
+            self.events.append(seq, event)
+        return seq
 
     def end_call(self, t_ns: int, n: int = -1) -> None:
         """The body of a call (of the latest, unless it is named) is over."""

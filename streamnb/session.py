@@ -108,6 +108,11 @@ class Session:
         with attention.paid(self.record.lags), pacing.under_way(kernel_stamps=stamped):
             await self._driver.run(self.record, transport)
 
+    @property
+    def listens(self) -> bool:
+        """Observer: whether somebody iterates over its events."""
+        return self.on_arrival is not None
+
     def phase(self, name: str, t_ns: int) -> None:
         """Observer: nothing to do; the view hears it too."""
 

@@ -255,8 +255,11 @@ async def test_bytes_behind_the_end_do_not_disturb_and_make_the_connection_usele
 
 
 async def test_what_a_connection_hears_after_the_end_is_not_the_flights(field: Field):
-    flight = await flying(field, chunk(b"a"), END)
+    flight = await flying(field, chunk(b"a"))
+    ended = field.link.on_end
+    await field.say(END)
     assert body(await collected(flight)) == b"a"
+    ended(None)
     await field.say(b"more")
     field.peer.close()
     await until(lambda: field.link.closed)

@@ -2,9 +2,12 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import math
 import socket
 import ssl
+import sys
 import time
+from pathlib import Path
 
 import httpcore
 import pytest
@@ -169,6 +172,45 @@ async def test_what_nobody_reads_is_left_in_the_socket_beyond_a_mebibyte():
             total += len(await stream.read(65536))
         assert not stream._protocol._paused
         await stream.aclose()
+
+
+async def test_it_sleeps_as_asyncio_does():
+    start = time.monotonic()
+    await BACKEND.sleep(0.01)
+    assert time.monotonic() - start >= 0.009
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no unix sockets")
+async def test_a_unix_socket_connects_without_a_name_to_resolve(tmp_path: Path):
+    path = str(tmp_path / "s")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen()
+        stream = await BACKEND.connect_unix_socket(path, 5)
+        assert math.isnan(stream.dns_s)
+        with listener.accept()[0] as accepted:
+            accepted.send(b"hello")
+            assert await stream.read(65536) == b"hello"
+        await stream.aclose()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no unix sockets")
+async def test_a_unix_socket_that_is_not_there_is_a_connect_error(tmp_path: Path):
+    with pytest.raises(httpcore.ConnectError, match="No such file"):
+        await BACKEND.connect_unix_socket(str(tmp_path / "s"), 5)
+
+
+async def test_a_unix_socket_that_does_not_answer_is_a_connect_timeout(monkeypatch: pytest.MonkeyPatch):
+    loop = asyncio.get_running_loop()  # Linux refuses at once where the queue is full, so nothing real can be slow
+    monkeypatch.setattr(loop, "create_unix_connection", lambda *_: asyncio.sleep(10), raising=False)
+    with pytest.raises(httpcore.ConnectTimeout, match=r"/s did not answer within 0\.05 s"):
+        await BACKEND.connect_unix_socket("/s", 0.05)
+
+
+async def test_where_there_are_no_unix_sockets_that_is_said(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(network.asyncio, "get_running_loop", object)
+    with pytest.raises(httpcore.ConnectError, match="no unix sockets on this system"):
+        await BACKEND.connect_unix_socket("/s", 5)
 
 
 async def test_a_name_that_does_not_exist_is_named():

@@ -5,6 +5,7 @@ import dataclasses
 import gzip
 import json
 import math
+from collections.abc import Callable
 
 import httpx
 import pytest
@@ -131,6 +132,12 @@ def test_a_password_in_a_wrong_base_url_is_not_repeated():
             "the connection to h broke off: reset. What arrived is kept",
         ),
         (httpx.WriteError("pipe"), Outcome.PROTOCOL_ERROR, "the connection to h broke off: pipe. What arrived is kept"),
+        (httpx.ProxyError("407"), Outcome.CONNECT_ERROR, "no connection to h: the proxy refused (407). Check its"),
+        (
+            httpx.RemoteProtocolError(r"illegal: bytearray(b'say \xe9 it\n')"),
+            Outcome.PROTOCOL_ERROR,
+            'h broke the HTTP protocol: illegal: "say \xe9 it\ufffd". What arrived',
+        ),
         (httpx.RemoteProtocolError("bad."), Outcome.PROTOCOL_ERROR, "h broke the HTTP protocol: bad. What arrived"),
     ],
 )
@@ -166,6 +173,29 @@ async def test_a_cut_gzip_body_is_an_error_behind_its_last_read():
             with pytest.raises(ProtocolError, match="ends before its end mark"):
                 data.extend([read.data async for read in live.reads])
     await transport.aclose()
+
+
+@pytest.mark.parametrize("packing", [bytes, gzip.compress], ids=["plain", "gzip"])
+async def test_an_exchange_pours_decoded_reads_as_they_come(packing: Callable[[bytes], bytes]):
+    async def packed(wire: Wire) -> None:
+        coding = {"Content_Encoding": "gzip"} if packing is gzip.compress else {}
+        await wire.send(head(**coding) + chunk(packing(b"hello")) + END)
+
+    transport = StampedTransport()
+    got: list[bytes] = []
+    with serving(packed) as server:
+        async with exchange(transport, prepared(CALL, server.origin), 5) as live:
+            await live.pour(lambda _t, _k, _wire, data: got.append(data))
+    assert b"".join(got) == b"hello"
+    await transport.aclose()
+
+
+def test_an_optional_key_that_is_not_there_is_left_out(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("CANARY_KEY")
+    optional = Secret("CANARY_KEY", prefix="Bearer ", required=False)
+    request = prepared(dataclasses.replace(CALL, headers={"Authorization": optional, "X-Plain": "yes"}))
+    assert "authorization" not in request.headers
+    assert request.headers["x-plain"] == "yes"
 
 
 async def endless(wire: Wire) -> None:

@@ -5,15 +5,31 @@ import contextlib
 import hashlib
 import math
 import socket
+import sys
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx
 import pytest
-from fault_server import END, SSE, FaultServer, Script, Wire, certified, chunk, head, serving, trusting, until
+from fault_server import (
+    END,
+    SSE,
+    FaultServer,
+    Script,
+    Wire,
+    authority,
+    certified,
+    chunk,
+    head,
+    serving,
+    trusting,
+    until,
+)
+from proxy_server import forwarding, proxying
 
-from streamnb.transport import Read, Route, StampedTransport, Timings, reply
+from streamnb.errors import UsageError
+from streamnb.transport import Read, Route, StampedTransport, Timings, reply, stamps
 from streamnb.transport.reads import framing
 
 MIB = 1024 * 1024
@@ -442,3 +458,56 @@ async def test_an_abandoned_reply_is_closed_with_the_transport():
         await response.aclose()
         await transport.aclose()
         await asyncio.to_thread(server.wait_left)
+
+
+@pytest.mark.parametrize(
+    ("route", "said"),
+    [
+        (Route("direkt"), "there is no transport 'direkt'.*direct"),  # type: ignore[arg-type]
+        (Route("direct", proxy="http://127.0.0.1:1"), "the direct transport knows no proxies"),
+        (Route("direct", uds="/s"), "no unix sockets"),
+        (Route(proxy="socks5://me:canary@127.0.0.1:1"), "proxy wants an http:// or https:// address"),
+        (Route(ca="/no/such/file"), r"ca: /no/such/file holds no certificates \(No such file"),
+    ],
+)
+def test_a_route_that_cannot_be_is_refused(route: Route, said: str):
+    with pytest.raises(UsageError, match=said) as caught:
+        StampedTransport(route=route)
+    assert "canary" not in str(caught.value)
+
+
+async def test_a_route_may_bring_its_own_authority(tmp_path: Path):
+    path = tmp_path / "ca.pem"
+    authority().cert_pem.write_to_path(str(path))
+    for kind in ("direct", "httpcore"):
+        transport = StampedTransport(route=Route(kind, ca=str(path)))  # type: ignore[arg-type]
+        with serving(answer, context=certified()) as server:
+            assert await body(transport, server) == b"hello"
+        await transport.aclose()
+
+
+def test_only_the_direct_transport_can_have_the_kernels_stamps():
+    assert StampedTransport().kernel_stamps is stamps.SUPPORTED
+    assert not StampedTransport(route=Route(kernel_stamps=False)).kernel_stamps
+    assert not StampedTransport(route=Route("httpcore")).kernel_stamps
+
+
+async def test_a_proxy_is_asked_by_the_pool_with_its_password():
+    with serving(answer) as server, proxying("me:it") as proxy:
+        transport = StampedTransport(route=Route(proxy=proxy.url("me:it@")))
+        assert await body(transport, server) == b"hello"
+        await transport.aclose()
+        assert len(proxy.asked) == 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no unix sockets")
+async def test_a_unix_socket_is_reached_by_the_pool_and_its_connecting_is_timed(tmp_path: Path):
+    path = str(tmp_path / "s")
+    with serving(answer) as server, forwarding(path, server.port):
+        transport = StampedTransport(route=Route(uds=path))
+        response = await ask(transport, server)
+        assert b"".join([read.data for read in await reads(response)]) == b"hello"
+        timings = response.extensions["streamnb.timings"]
+        assert timings.connect_s > 0
+        assert math.isnan(timings.dns_s)
+        await transport.aclose()

@@ -95,6 +95,7 @@ def test_a_wall_clock_that_is_set_is_noticed_and_stamps_are_right_again(
 ):
     for n in range(1, 4):
         clocks.ahead += step_ns
+        clocks.now += 100 * MS
         now = clocks.now
         for _ in range(3):
             assert clock.stamp(clocks.stamped(now - 5 * US), now) == now - 5 * US
@@ -109,6 +110,27 @@ def test_a_stamp_from_before_the_clock_was_set_is_never_later_than_its_read(cloc
     assert clock.stamp(clocks.stamped(now), now) == now
     assert clock.steps == 1
     assert clock.stamp(old, now) is None
+
+
+def test_a_busy_client_with_many_late_stamps_looks_at_the_clocks_once_in_a_while(clocks: Clocks, clock: KernelClock):
+    looks = []
+    for _ in range(100):
+        before = clocks.now
+        late = clocks.stamped(before - 30 * MS)
+        assert clock.stamp(late, before) == before - 30 * MS
+        looks.append(clocks.now != before)
+        clocks.now += MS
+    assert looks[0]
+    assert sum(looks) in {2, 3}
+
+
+def test_a_step_back_right_after_a_look_is_noticed_soon(clocks: Clocks, clock: KernelClock):
+    assert clock.stamp(clocks.stamped(clocks.now - 3 * MS), clocks.now)  # a look
+    clocks.ahead -= S
+    clocks.now += 100 * MS
+    now = clocks.now
+    assert clock.stamp(clocks.stamped(now), now) == now
+    assert clock.steps == 1
 
 
 def test_slewing_is_no_step(clocks: Clocks, clock: KernelClock):

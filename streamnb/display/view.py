@@ -231,6 +231,8 @@ class View(Protocol):
 class NullView:
     """Shows nothing."""
 
+    listens = False
+
     def open(self, header: Header, stop: Callable[[], None], look: Look | None = None) -> None:
         """Do nothing."""
 

@@ -21,6 +21,7 @@ HEAD_BYTES: Final = 100 * 1024
 """Longest head of a reply (SAFETY S25)."""
 
 Headers = list[tuple[bytes, bytes]]
+_SHOWN_BYTES: Final = 300
 _INFORMATIONAL: Final = range(100, 200)
 _SWITCHING: Final = 101
 _SWITCHED: Final = "the server switched protocols, which nobody asked for"
@@ -192,7 +193,8 @@ class HttptoolsReply:
         if self.headed:
             return f"illegal body: {error}"
         line, end, _ = data.partition(b"\n")
-        shown = f": {bytearray(line)!r}" if end and self._unfinished == len(data) else ""
+        whole = end and self._unfinished == len(data) and len(line) <= _SHOWN_BYTES
+        shown = f": {bytearray(line)!r}" if whole else ""
         return f"illegal head ({error}){shown}"
 
 
