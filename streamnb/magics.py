@@ -6,18 +6,20 @@ Knows IPython. Must not know: how a run works; what it does, a script does with 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
 from traitlets import Bool, CaselessStrEnum, Float, Int, List, TraitError, Unicode, validate
 
-from streamnb.display import TABS, Style
 from streamnb.errors import StreamnbError, UsageError, did_you_mean
-from streamnb.options import help_text, parse_cell, parse_replay, refuse_keys
+
+if TYPE_CHECKING:
+    from streamnb.display import Style
 
 _NAME = "chatstream"
 _MODES = ("auto", "panel", "static", "plain", "none")
 _MOST_HZ = 20
+_TABS = ("answer", "timing", "events", "request")
 
 
 class ChatStreamError(StreamnbError):
@@ -49,7 +51,7 @@ class ChatStream(Magics):
     height = Int(None, allow_none=True, help="height of a panel's body in pixels; None: as high as its text").tag(
         config=True
     )
-    tabs = List(Unicode(), list(TABS), help=f"tabs of a panel, of {', '.join(TABS)}").tag(config=True)
+    tabs = List(Unicode(), list(_TABS), help=f"tabs of a panel, of {', '.join(_TABS)}").tag(config=True)
     markdown = Bool(default_value=True, help="render answers as Markdown; False shows them as they came").tag(
         config=True
     )
@@ -64,14 +66,14 @@ class ChatStream(Magics):
     @validate("tabs")  # type: ignore[untyped-decorator,unused-ignore]
     def _check_tabs(self, proposal: Any) -> list[str]:
         for tab in proposal["value"]:
-            if tab not in TABS:
-                raise TraitError(f"there is no tab {tab!r}.{did_you_mean(tab, TABS)}")
+            if tab not in _TABS:
+                raise TraitError(f"there is no tab {tab!r}.{did_you_mean(tab, _TABS)}")
         return list(proposal["value"])
 
     @no_var_expand  # type: ignore[untyped-decorator,unused-ignore]
     @line_cell_magic(_NAME)  # type: ignore[arg-type,untyped-decorator,unused-ignore]
     def chatstream(self, line: str, cell: str | None = None) -> Any:
-        """Replaced by the help text when the extension loads."""
+        """`%%chatstream?` shows what `getdoc` says: the options of every target."""
         try:
             return self._command(line) if cell is None else self._cell(line, _body(cell))
         except StreamnbError as error:
@@ -90,6 +92,7 @@ class ChatStream(Magics):
 
     def _replay(self, line: str, prompt: str) -> None:
         from streamnb import client
+        from streamnb.options import parse_replay
 
         if prompt.strip():
             raise UsageError("a replay takes no prompt: leave the cell empty, or write %chatstream replay FILE")
@@ -101,6 +104,7 @@ class ChatStream(Magics):
 
     def _cell(self, line: str, prompt: str) -> Any:
         from streamnb import client
+        from streamnb.options import parse_cell, refuse_keys
 
         if line.split()[:1] == ["replay"]:
             self._replay(line, prompt)
@@ -149,6 +153,8 @@ class ChatStream(Magics):
         return None
 
     def _style(self) -> Style:
+        from streamnb.display import Style
+
         return Style(self.rate, self.height, tuple(self.tabs), self.markdown, self.reduced_motion)
 
     def _wait(self, session: Any, output: str | None) -> Any:
@@ -205,6 +211,12 @@ def _last() -> Any:
     return run
 
 
+def _help() -> str:
+    from streamnb.options import help_text
+
+    return help_text()
+
+
 def load(shell: Any) -> None:
     """Register the magics; loading twice leaves one of each."""
     unload(shell)
@@ -212,7 +224,7 @@ def load(shell: Any) -> None:
     shell.register_magics(magics)
     for kind in ("line", "cell"):
         function = shell.magics_manager.magics[kind][_NAME]
-        getattr(function, "__func__", function).__doc__ = help_text()
+        getattr(function, "__func__", function).getdoc = _help  # what `?` asks first; made only then
 
 
 def unload(shell: Any) -> None:

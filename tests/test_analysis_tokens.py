@@ -387,4 +387,4 @@ def test_every_recorded_run_is_counted_without_an_error():
     assert (counted["n_tokens_counter"] >= 0).all()
     assert counted["n_tokens"].notna().all()
     by_server = counted.loc[counted["token_source"] == "server", "run_id"].drop_duplicates().tolist()
-    assert by_server == ["openai_chat-perplexity", "openai_chat-vllm_usage"]
+    assert by_server == ["openai_chat-perplexity", "openai_chat-vllm_stream_interval", "openai_chat-vllm_usage"]

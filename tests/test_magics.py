@@ -13,7 +13,8 @@ import pytest
 from kernels import HANG_S, Cell, Kernel, kernel
 
 import streamnb
-from streamnb import shelf
+from streamnb import magics, shelf
+from streamnb.display import TABS
 
 FAST = "--pace ttft=0.01 --pace gap=0.001"
 
@@ -411,3 +412,7 @@ def test_a_race_that_nobody_finished_names_each_target_in_one_line(lab: Kernel) 
     assert "\n" not in error
     assert "\ndemo:b (round 2): " in cell.contents("display_data")[0]["data"]["text/plain"]
     assert lab.value("len(lost), len(lost.ok)") == "(4, 0)"
+
+
+def test_the_tabs_that_can_be_chosen_are_those_of_a_panel():
+    assert tuple(TABS) == magics._TABS
