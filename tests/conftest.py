@@ -43,6 +43,7 @@ def sharing_of(items: list[pytest.Item]) -> list[bool]:
     return ["shared_desk" in getattr(item, "fixturenames", ()) for item in items]
 
 
+@pytest.hookimpl(tryfirst=True)  # before it is settled who runs where
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let the tests that share a browser stand in a row: before each other row it would have to start again."""
     sharing = sharing_of(items)
