@@ -38,20 +38,12 @@ def pytest_configure(config: pytest.Config) -> None:
         settings.load_profile("short")
 
 
-def sharing_of(items: list[pytest.Item]) -> list[bool]:
-    """Which of them share a browser."""
-    return ["shared_desk" in getattr(item, "fixturenames", ()) for item in items]
-
-
-@pytest.hookimpl(tryfirst=True)  # before it is settled who runs where
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let the tests that share a browser stand in a row: before each other row it would have to start again."""
-    sharing = sharing_of(items)
+    sharing = ["shared_desk" in getattr(item, "fixturenames", ()) for item in items]
     if True in sharing:
         row = slice(sharing.index(True), len(items) - sharing[::-1].index(True))
         items[row] = sorted(items[row], key=lambda item: "shared_desk" not in getattr(item, "fixturenames", ()))
-    for item, shares in zip(items, sharing_of(items), strict=True):  # who shares a browser or a kernel stays together
-        item.add_marker(pytest.mark.xdist_group("browser" if shares else item.path.name))
 
 
 @pytest.fixture
