@@ -106,7 +106,7 @@ class Flight:
         if chunked and wanted:
             wanted = await self._put(b"0\r\n\r\n", limit_s)
         if wanted:
-            self.timings.sent_ns = time.monotonic_ns()
+            self.timings.sent_ns = self._link.sent_ns
             self._sent = True
         self._arm()
 
@@ -149,8 +149,6 @@ class Flight:
         if not headed and reply.headed:
             timings = self.timings
             timings.headers_ns = kernel_ns or t_ns
-            if timings.sent_ns is not None:  # a busy process notes it late; the reply proves that it was sent before
-                timings.sent_ns = min(timings.sent_ns, timings.headers_ns)
             if not self._sent and reply.status >= _ERROR:
                 self._refused = True
                 self._link.give_up_sending()

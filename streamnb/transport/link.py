@@ -38,6 +38,8 @@ class Link:
     Attributes:
         on_bytes: hears of every read. on_end: hears of the end, with the error or None.
         closed: nothing is read or written any more.
+        sent_ns: when bytes were last handed to the kernel (CLOCK_MONOTONIC): before the call, which takes microseconds;
+            coming back from it can take a busy process milliseconds.
     """
 
     def __init__(self, sock: socket.socket, clock: stamps.KernelClock | None) -> None:
@@ -51,6 +53,7 @@ class Link:
         self.on_bytes: Heard = _deaf
         self.on_end: Callable[[OSError | None], None] = _unmoved
         self.closed = False
+        self.sent_ns = 0
         self._readable = self._readable_stamped if self._clock else self._readable_plain
         self._recvmsg_into = sock.recvmsg_into if self._clock else None
         self.resume()
@@ -140,6 +143,7 @@ class Link:
         if self.closed:
             raise ConnectionResetError("the connection is closed")
         if not self._unsent:
+            self.sent_ns = _monotonic_ns()
             with contextlib.suppress(BlockingIOError, InterruptedError):
                 data = data[self._sock.send(data) :]
             if not data:
@@ -148,6 +152,7 @@ class Link:
         self._unsent += data
 
     def _writable(self) -> None:
+        self.sent_ns = _monotonic_ns()
         try:
             sent = self._sock.send(self._unsent)
         except (BlockingIOError, InterruptedError):
