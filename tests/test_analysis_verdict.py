@@ -311,7 +311,7 @@ def busy(*, kernel_stamps: bool) -> streamnb.Run:
     started = Session(ask("demo", "hi", pace=pace, record=False, kernel_stamps=kernel_stamps))
     task = started.start()
     while not task.done():
-        sum(range(1000))
+        sum(range(1_000_000))  # one step of the interpreter: the lock is not given up in it
     return started.wait()
 
 
