@@ -199,7 +199,7 @@ def main() -> None:
     server = Endless()
     setup = f"import sys; sys.path.insert(0, {str(HERE)!r})\nimport panel_cells\n%load_ext streamnb\n"
     setup += "print('figures {}')"
-    warm = "panel_cells.show('panel', 200); panel_cells.show('html', 200)"
+    warm = "panel_cells.show('panel', 2000); panel_cells.show('html', 200)"
     cells = [setup, warm, *(f"panel_cells.show({way!r}, {n})" for way, n in plan)]
     reads, sleep_s = (1000, 0.02) if asked.quick else (4000, 0.02)
     late = [f"panel_cells.late_reads({way!r}, {reads}, 0.004, {sleep_s})" for way in ("none", "panel")]
