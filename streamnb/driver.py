@@ -199,11 +199,11 @@ class Driver:
             try:
                 with contextlib.suppress(_EnoughError):
                     await self._take_in(call, live, self._intake)
+                    self._intake.catch_up()  # before the body counts as whole: what it holds may be an error
             finally:
                 self._record.calls[n].paused_s = live.body.paused_s
             self._whole = Ending(None, live.framing), live.body.end_ns or self._clock.monotonic_ns()
             self._watching.arm(None, Outcome.TIMEOUT_TOTAL)
-            self._intake.catch_up()
             await self._answers.settle(STRAGGLERS_S)
             self._finish(n, *self._whole)
 
@@ -225,7 +225,8 @@ class Driver:
             if now:
                 intake.catch_up(AT_ONCE)
 
-        intake.pacer = pacer = Pacer(self._parse, tick, self._late)
+        parse: Parse = "arrival" if intake.reading.failed else self._parse  # of an error only the beginning counts
+        intake.pacer = pacer = Pacer(parse, tick, self._late)
         with pacer.watching():
             await live.pour(intake.take)
 

@@ -697,3 +697,43 @@ async def test_a_stop_while_a_side_calls_reply_comes_in_begins_no_next_call(reco
         assert not any(b"POST /more" in request for request in server.requests)
     assert [row.name for row in record.calls] == ["talk", "tell"]
     assert record.outcome is Outcome.STOPPED
+
+
+def deferred(origin: str) -> Driver:
+    return Driver(target(origin), Prompt("hi", model="m"), SOON, time, parse="deferred")
+
+
+async def test_what_is_understood_only_at_the_end_has_the_same_outcome_text_and_events(record: Record):
+    async def answer(wire: Wire) -> None:
+        await wire.head()
+        await wire.chunks(delta("Hel"), delta("lo"), STOP, DONE)
+        await wire.send(END)
+
+    with serving(answer) as server:
+        await run(deferred(server.origin), record)
+    assert record.outcome is Outcome.COMPLETE
+    assert "".join(record.events.text) == "Hello"
+
+
+async def test_of_a_long_error_no_more_is_read_however_late_it_is_understood(record: Record):
+    async def refuse(wire: Wire) -> None:
+        await wire.head("text/html", "502 Bad Gateway")
+        await wire.repeat(chunk(b"x" * 8192), 0)
+
+    with serving(refuse) as server:
+        await run(deferred(server.origin), record)
+    assert record.outcome is Outcome.HTTP_ERROR
+    assert "502" in record.error
+    assert record.counts()["bytes"] < 1024 * 1024
+
+
+async def test_an_event_that_is_too_long_is_a_limit_however_late_it_is_understood(record: Record):
+    async def endless(wire: Wire) -> None:
+        await wire.head()
+        await wire.chunks(delta("Hel"), *[b"data: " + b"x" * (11 * 2**20)] * 3)
+        await wire.send(END)
+
+    with serving(endless) as server:
+        await run(deferred(server.origin), record)
+    assert record.outcome is Outcome.LIMIT
+    assert "".join(record.events.text).startswith("Hel")
