@@ -216,7 +216,7 @@ def test_a_stream_that_lasts_too_long_ends_without_a_word():
 
 
 def test_a_silent_stream_ends_with_a_timeout():
-    reply = stream("uncited", f"{FAST},tokens=8,stall_at=2,stall=3600,idle_limit=0.05")
+    reply = stream("uncited", f"{FAST},tokens=8,stall_at=2,stall=3600,idle_limit=0.7")
     assert kinds(reply) == ["start", "chunk", "chunk", "error"]
     assert values(reply)[-1] == {"code": "stream_timeout", "message": "No activity for 60 seconds"}
 
