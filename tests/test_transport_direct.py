@@ -271,7 +271,7 @@ async def test_closing_it_closes_idle_connections_and_replies_that_somebody_read
         await fetched(core, server, target=b"/idle")
         flights = [await core.send(order(server.port), Timings()) for _ in range(2)]
         waiting = asyncio.create_task(drained(flights[0]))
-        await until(lambda: flights[0]._waiter is not None)
+        await until(lambda: flights[0]._waiter is not None and flights[1]._queue)
         await core.aclose()
         with pytest.raises(httpx.ReadError, match="the transport was closed"):
             await waiting
