@@ -9,7 +9,7 @@ import asyncio
 import dataclasses
 import enum
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from streamnb.events import Outcome
@@ -67,9 +67,15 @@ def clocks(limits: Mapping[str, float], first: Seconds, idle: Seconds, total: Se
 
 
 class Watchdog:
-    """One timer for all deadlines: re-armed for nothing per read, it looks at the due time only when it fires."""
+    """One timer for all deadlines: re-armed for nothing per read, it looks at the due time only when it fires.
+
+    Attributes:
+        unread: asked before a silence ends the run: looks at some of what came and was not looked at yet, which may
+            move the deadline; True when there was any.
+    """
 
     def __init__(self, task: asyncio.Task[Any] | None, total_s: float | None) -> None:
+        self.unread: Callable[[], bool] = _nothing
         self._loop = asyncio.get_running_loop()
         self._task = task
         self._total = math.inf if total_s is None else self._loop.time() + total_s
@@ -97,9 +103,16 @@ class Watchdog:
         if self._loop.time() < self._due:
             if self._due < math.inf:
                 self._timer = self._loop.call_at(self._due, self._look)
+        elif self._cause is not Outcome.TIMEOUT_TOTAL and self.unread():
+            self.disarm()
+            self._timer = self._loop.call_at(max(self._due, self._loop.time()), self._look)
         elif self.fired is None and self._task is not None:
             self.fired = self._cause
             self._task.cancel()
+
+
+def _nothing() -> bool:
+    return False
 
 
 def late(outcome: Outcome, deadlines: Deadlines) -> str:

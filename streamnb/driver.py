@@ -23,7 +23,7 @@ from streamnb.events import Arrival, Outcome, Prompt
 from streamnb.functions import Function
 from streamnb.intake import Intake
 from streamnb.minutes import call_line, reply_line, run_line, timings
-from streamnb.pacing import AT_ONCE, Pacer, Parse, checked
+from streamnb.pacing import Pacer, Parse, checked
 from streamnb.providers import Call, Ending, ReplyHead, _explain
 from streamnb.recording import Record
 from streamnb.redaction import Scrubber, redact_text
@@ -219,14 +219,9 @@ class Driver:
                 intake.read(read)
             return
 
-        def tick(now: bool) -> None:
-            if intake.waiting:
-                self._watching.arm(self.deadlines.idle_s, Outcome.TIMEOUT_IDLE)
-            if now:
-                intake.catch_up(AT_ONCE)
-
         parse: Parse = "arrival" if intake.reading.failed else self._parse  # of an error only the beginning counts
-        intake.pacer = pacer = Pacer(parse, tick, self._late)
+        intake.pacer = pacer = Pacer(parse, intake, self._late, watched=self._told is not None)
+        self._watching.unread = pacer.examine
         with pacer.watching():
             await live.pour(intake.take)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from typing import Final
 
 from streamnb.conversation import Reading, Step
 from streamnb.errors import LimitError
@@ -15,6 +16,8 @@ from streamnb.pacing import Pacer
 from streamnb.recording import Record
 from streamnb.redaction import Scrubber
 from streamnb.transport import Read
+
+HEAVY_BYTES: Final = 4 * 1024 * 1024
 
 
 class Intake:
@@ -51,6 +54,8 @@ class Intake:
         self._tell = tell
         self._heard = heard
         self._due: list[int] = []
+        self._due_bytes = 0
+        self._heard_of: tuple[int, int | None] | None = None
         self.pacer: Pacer | None = None
 
     def read(self, read: Read) -> None:
@@ -65,6 +70,7 @@ class Intake:
         seq = self._record.take(self._n, t_ns, k_ns, wire_bytes, scrubber.held, data)
         if self.pacer is not None and self.pacer.deferring:
             self._due.append(seq)
+            self._due_bytes += len(data)
         else:
             if self._due:
                 self.catch_up()
@@ -75,6 +81,16 @@ class Intake:
         """Whether there are reads that were put off."""
         return bool(self._due)
 
+    @property
+    def heavy(self) -> bool:
+        """Whether they are so many bytes that looking at them cannot wait: the limits of an event are theirs too."""
+        return self._due_bytes > HEAVY_BYTES
+
+    def paused(self) -> bool:
+        """Whether no read came since this was asked last."""
+        before, self._heard_of = self._heard_of, self._last
+        return before is self._last
+
     def catch_up(self, most: int | None = None) -> None:
         """Understand the reads that were put off, all of them or at most so many.
 
@@ -84,7 +100,9 @@ class Intake:
         due, self._due = self._due[:most], [] if most is None else self._due[most:]
         chunks = self._record.chunks
         for seq in due:
-            self._understand(seq, chunks.data[seq])
+            data = chunks.data[seq]
+            self._due_bytes -= len(data)
+            self._understand(seq, data)
 
     def _understand(self, seq: int, data: bytes) -> None:
         step = self.reading.feed(data)

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import itertools
 from collections.abc import Callable, Iterator
-from typing import Final, Literal, get_args
+from typing import Final, Literal, Protocol, get_args
 
 from streamnb import portal
 from streamnb.errors import StreamnbError, UsageError, did_you_mean
@@ -22,8 +22,10 @@ MANY: Final = 64
 CATCH_UP_S: Final = 0.25
 AT_ONCE: Final = 128
 """Reads that are caught up with in one go: other sockets wait meanwhile."""
+SOON_S: Final = 0.01
+"""From one go to the next, where a reply has paused and more of it waits."""
 FULL: Final = 0.7
-"""A loop that is busier than this has no time to catch up: what is on disk can be understood at the end."""
+"""A loop that is busier than this does not catch up for those who watch: what is on disk can be understood later."""
 
 _runs: dict[object, bool] = {}
 """Every run under way, and whether its reads have the kernel's stamps."""
@@ -75,24 +77,54 @@ def checked(parse: str) -> Parse:
     raise UsageError(f"parse: there is no {parse!r}.{did_you_mean(parse, get_args(Parse))}")
 
 
+class Backlog(Protocol):
+    """The reads of one reply that were put off."""
+
+    @property
+    def waiting(self) -> bool:
+        """Whether there are any."""
+        ...
+
+    @property
+    def heavy(self) -> bool:
+        """Whether they are too many bytes to be left for later."""
+        ...
+
+    def paused(self) -> bool:
+        """Whether no read came since this was asked last."""
+        ...
+
+    def catch_up(self, most: int | None = None) -> None:
+        """Understand the first of them, at most so many."""
+        ...
+
+
 class Pacer:
     """Decides for one reply; used on the loop thread.
 
+    What is put off is understood when the reply begins, pauses or ends, when it becomes too much, and every quarter of
+    a second where somebody watches.
+
     Args:
-        parse: `arrival`: at once; `deferred`: at the end of the reply; `auto`: at once, or every quarter of a second
-            while there are many runs, or at the end where even that is too much.
-        tick: called every quarter of a second; whether what was put off is to be understood now.
+        parse: `arrival`: at once; `deferred`: later, as if nobody watched; `auto`: at once, or later while there are
+            many runs.
+        backlog: what is put off.
         fail: told of the error when that goes wrong in between, once.
+        watched: somebody waits for what it says.
 
     Attributes:
         deferring: a read is put off now.
     """
 
-    def __init__(self, parse: Parse, tick: Callable[[bool], None], fail: Callable[[StreamnbError], None]) -> None:
+    def __init__(
+        self, parse: Parse, backlog: Backlog, fail: Callable[[StreamnbError], None], *, watched: bool = True
+    ) -> None:
         self._parse = parse
-        self._tick = tick
+        self._backlog = backlog
         self._fail = fail
+        self._watched = watched and parse == "auto"
         self._timer: asyncio.TimerHandle | None = None
+        self._begun = False  # the clock for the first data is another one than that for silence
         self.deferring = False
         self.settle()
 
@@ -111,17 +143,28 @@ class Pacer:
             yield
         finally:
             _pacers.discard(self)
-            if self._timer is not None:
-                self._timer.cancel()
+            self._rest()
+
+    def examine(self) -> bool:
+        """Understand some of what was put off, whatever speaks against it; True when there was any."""
+        if not self._backlog.waiting:
+            return False
+        try:
+            self._backlog.catch_up(AT_ONCE)
+        except StreamnbError as error:
+            self._rest()
+            self._fail(error)
+        return True
+
+    def _look(self) -> None:
+        paused = self._backlog.paused()
+        self._again(SOON_S if paused and self._backlog.waiting else CATCH_UP_S)
+        if not self._begun or paused or self._backlog.heavy or (self._watched and portal.busy() < FULL):
+            self._begun = self.examine() or self._begun
 
     def _again(self, after_s: float) -> None:
         self._timer = asyncio.get_running_loop().call_later(after_s, self._look)
 
-    def _look(self) -> None:
-        self._again(CATCH_UP_S)
-        try:
-            self._tick(self._parse == "auto" and portal.busy() < FULL)
-        except StreamnbError as error:
-            if self._timer is not None:
-                self._timer.cancel()
-            self._fail(error)
+    def _rest(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()

@@ -140,6 +140,33 @@ def test_after_a_deadline_was_heard_the_clocks_run_again(loop: HandLoop, task: A
         watch.fired = None
 
 
+def test_what_was_not_looked_at_yet_is_looked_at_before_silence_ends_the_run(loop: HandLoop, task: Any):
+    watch = Watchdog(task, None)
+    left = ["data", "ping", "ping"]
+
+    def unread() -> bool:
+        if left and left.pop(0) == "data":
+            watch.arm(2, Outcome.TIMEOUT_IDLE)
+            return True
+        return bool(left)
+
+    watch.unread = unread
+    watch.arm(3, Outcome.TIMEOUT_FIRST)
+    loop.advance(3)
+    assert (watch.fired, len(loop.armed), left) == (None, 1, ["ping", "ping"])
+    loop.advance(2)
+    loop.advance(0)
+    assert (watch.fired, task.cancels, left) == (Outcome.TIMEOUT_IDLE, 1, [])
+
+
+def test_the_total_time_waits_for_nothing_unread(loop: HandLoop, task: Any):
+    watch = Watchdog(task, 5)
+    watch.unread = lambda: True
+    watch.arm(None, Outcome.TIMEOUT_TOTAL)
+    loop.advance(5)
+    assert watch.fired is Outcome.TIMEOUT_TOTAL
+
+
 async def test_on_a_real_loop_a_sleeping_task_is_cancelled():
     task = asyncio.create_task(asyncio.sleep(10))
     watch = Watchdog(task, 0.02)

@@ -699,8 +699,8 @@ async def test_a_stop_while_a_side_calls_reply_comes_in_begins_no_next_call(reco
     assert record.outcome is Outcome.STOPPED
 
 
-def deferred(origin: str) -> Driver:
-    return Driver(target(origin), Prompt("hi", model="m"), SOON, time, parse="deferred")
+def deferred(origin: str, clocks: Deadlines = SOON) -> Driver:
+    return Driver(target(origin), Prompt("hi", model="m"), clocks, time, parse="deferred")
 
 
 async def test_what_is_understood_only_at_the_end_has_the_same_outcome_text_and_events(record: Record):
@@ -737,3 +737,40 @@ async def test_an_event_that_is_too_long_is_a_limit_however_late_it_is_understoo
         await run(deferred(server.origin), record)
     assert record.outcome is Outcome.LIMIT
     assert "".join(record.events.text).startswith("Hel")
+
+
+async def test_an_endless_event_is_a_limit_while_it_comes_however_late_it_is_understood(record: Record):
+    async def endless(wire: Wire) -> None:
+        await wire.head()
+        await wire.repeat(chunk(b"x" * 2**20), 0)
+
+    with serving(endless) as server:
+        await asyncio.wait_for(run(deferred(server.origin), record), 60)
+    assert record.outcome is Outcome.LIMIT
+
+
+async def test_an_end_that_is_understood_late_is_no_reason_to_wait_for_a_server_that_forgets_to_close(
+    record: Record, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("streamnb.driver.STRAGGLERS_S", 0.7)
+
+    async def stay(wire: Wire) -> None:
+        await wire.head()
+        await wire.chunks(delta("Hello"), STOP, DONE)
+        await wire.gone()
+
+    with serving(stay) as server:
+        await asyncio.wait_for(run(deferred(server.origin, Deadlines(idle_s=600)), record), 60)
+    assert record.outcome is Outcome.COMPLETE
+
+
+async def test_keep_alives_are_no_data_however_late_they_are_understood(record: Record):
+    async def ping(wire: Wire) -> None:
+        await wire.head()
+        await wire.chunks(delta("Hello"))
+        await wire.repeat(chunk(b": ping\n\n"), 0.02)
+
+    with serving(ping) as server:
+        await asyncio.wait_for(run(deferred(server.origin, Deadlines(idle_s=0.7)), record), 60)
+    assert record.outcome is Outcome.TIMEOUT_IDLE
+    assert "".join(record.events.text) == "Hello"

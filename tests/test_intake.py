@@ -11,7 +11,7 @@ from replies import DONE, SSE, chunk
 from streamnb.conversation import Reading, Step
 from streamnb.errors import LimitError
 from streamnb.events import Arrival, Event
-from streamnb.intake import Intake
+from streamnb.intake import HEAVY_BYTES, Intake
 from streamnb.providers import Call, Provider, ReplyHead, Seen, load
 from streamnb.recording import Record, RunInfo
 from streamnb.redaction import Scrubber
@@ -248,6 +248,20 @@ def test_what_was_put_off_and_is_too_long_raises_when_it_is_looked_at_and_not_at
     late.read(got(b"x" * 51))
     late.close()
     assert told.record.chunks.data == [b"x" * 51] * 2
+
+
+def test_it_knows_when_nothing_came_and_when_too_much_waits(told: Told):
+    intake = told.intake()
+    intake.pacer = Never()
+    assert [intake.paused(), intake.paused()] == [False, True]
+    intake.read(got(chunk("a"), 1_000))
+    assert [intake.paused(), intake.paused(), intake.heavy] == [False, True, False]
+    intake.read(got(b"data: " + b"x" * HEAVY_BYTES + b"\n\n", 2_000))
+    assert intake.heavy
+    intake.catch_up(1)
+    assert (intake.heavy, intake.waiting) == (True, True)
+    intake.catch_up(1)
+    assert (intake.heavy, intake.waiting) == (False, False)
 
 
 def test_the_stamp_of_the_kernel_is_the_time_of_a_read_and_that_of_the_process_stands_beside_it(told: Told):
