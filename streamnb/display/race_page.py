@@ -16,7 +16,7 @@ from streamnb.display.board import Board
 from streamnb.display.figures import DOT, summary_line
 from streamnb.display.inert import visible, well_formed
 from streamnb.display.lane import Lane
-from streamnb.display.race import KeptRace, Place
+from streamnb.display.race_places import KeptRace, Place
 from streamnb.display.standings import FIGURES, LEADING, Racer, Result, errors, lead, table, text_table, title
 from streamnb.display.static import bundle as single
 from streamnb.display.view import Final as FinalState
