@@ -27,9 +27,9 @@ class Calibration:
 
     Attributes:
         streams: how many ran at once for `n`, `lag_p50_s` and `lag_p99_s`.
-        n: reads that were compared.
-        lag_p50_s: median of stamp minus send time, s. The way through the kernel and the server's own way to its
-            socket are in it: an upper bound of what the stamps are late.
+        n: pieces that were compared.
+        lag_p50_s: median of stamp minus send time, s; pieces that share a read share its stamp. The way through the
+            kernel and the server's own way to its socket are in it: an upper bound of what the stamps are late.
         lag_p99_s: its 99th percentile, s: the `measurement_error_s` of later runs.
         median_gap_s: median gap of those streams, s.
         largest_streams: the largest number of streams that was tried, in steps of doubling, with a 99th percentile
@@ -59,9 +59,9 @@ class Calibration:
     def __repr__(self) -> str:
         more = " or more" if self.searched == "time" else ""
         return (
-            f"<Calibration: {self.stamp_source} stamps {self.lag_p50_s * 1e3:.3g} ms late, "
-            f"{self.lag_p99_s * 1e3:.3g} ms at the 99th percentile ({self.n} reads, {self.streams} at once); "
-            f"good for {self.largest_streams}{more} streams; {self.machine}>"
+            f"<Calibration: {self.stamp_source} stamps are {self.lag_p50_s * 1e3:.2g} ms late (median), "
+            f"{self.lag_p99_s * 1e3:.2g} ms (99th percentile); {self.n} pieces, {self.streams} at once; "
+            f"good for {self.largest_streams}{more} streams at once; {self.machine}>"
         )
 
 
@@ -83,10 +83,15 @@ def known() -> Calibration | None:
     return _Kept.last
 
 
-def measurement_error_s() -> float:
-    """How late stamps are taken to be, s; NaN when nobody measured."""
+def measurement_error_s(stamps: str | None = None) -> float:
+    """How late stamps are taken to be, s; NaN when nobody measured.
+
+    Args:
+        stamps: where those of a run come from (kernel, read); NaN when others were measured: the kernel's are a
+            hundred times less late. None: any.
+    """
     last = known()
-    return math.nan if last is None else last.measurement_error_s
+    return last.measurement_error_s if last is not None and stamps in {None, last.stamp_source} else math.nan
 
 
 def keep(measured: Calibration) -> None:

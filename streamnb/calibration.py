@@ -5,6 +5,7 @@ Knows sessions and the built-in simulator's send times. Must not know: IPython, 
 
 from __future__ import annotations
 
+import re
 import time
 from typing import Final, NamedTuple
 
@@ -24,8 +25,10 @@ GAP_S: Final = 0.02
 """Between two pieces of a stream: 50 a second, as a model writes."""
 LAG_SHARE: Final = 0.1
 SHARED: Final = 0.1
-"""Kernel stamps are never late, but of a read that several pieces share only the last one has one."""
+"""Of a read that several pieces share only the last one has a stamp of its own; the others wait for it."""
 _PIECE: Final = b'"delta":{"content":'
+_SENT: Final = re.compile(rb"^: t_ns=(\d+)\n", re.MULTILINE)
+"""What the simulator writes before each piece: when it sent it."""
 FIRST_S: Final = 2.0
 STEP_S: Final = 0.5
 GRACE_S: Final = 1.0
@@ -139,7 +142,8 @@ def _compare(probes: list[_Probe]) -> _Measured:
     for probe in probes:
         chunks = probe.run.chunks
         chunks = chunks[chunks["server_t_ns"].notna().to_numpy(dtype=bool)]
-        lag_s.append((chunks["t_ns"] - chunks["server_t_ns"]).to_numpy(dtype="float64") / 1e9)
+        reads = zip(chunks["t_ns"], chunks["data"], strict=True)
+        lag_s.append(np.array([(t_ns - int(sent)) / 1e9 for t_ns, data in reads for sent in _SENT.findall(data)]))
         gap_s.append(np.diff(chunks["t_ns"].to_numpy()) / 1e9)
         pieces += [data.count(_PIECE) for data in chunks["data"]]
         sources |= set(chunks["stamp_source"])

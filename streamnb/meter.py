@@ -16,6 +16,8 @@ Phase = Literal["connecting", "waiting", "thinking", "answering", "stalled", "do
 
 STALL_FACTOR: Final = 5.0
 STALL_FLOOR_S: Final = 1.0
+_MOMENT_NS: Final = 1_000_000
+"""A time of no more than this is no pace."""
 
 
 class Meter:
@@ -33,6 +35,9 @@ class Meter:
         self.n_events = 0
         self.n_chars = 0
         self.tokens_out = math.nan
+        self._unseen = False
+        self._shown_reasoning = False
+        self._hidden_reasoning = False
         self._first_text_ns: int | None = None
         self._first_answer_ns: int | None = None
         self._last_text_ns: int | None = None
@@ -56,6 +61,7 @@ class Meter:
             self._last_text_chunk, self._last_text_kind = None, ""
             self._gaps, self.n_text_chunks, self.n_chars = _Median(), 0, 0
             self.tokens_out = math.nan
+            self._unseen = self._shown_reasoning = self._hidden_reasoning = False
 
     def arrive(self, arrival: Arrival) -> None:
         """Count one chunk and the events it completed."""
@@ -68,6 +74,8 @@ class Meter:
         for event in arrival.events:
             if event.kind == "usage":
                 self._count_tokens(event)
+            elif event.kind == "tool_call":
+                self._unseen = True
             if event.kind != "ping":  # R5: a keepalive is not data
                 self.last_data_ns = t_ns
         if texts:
@@ -101,18 +109,26 @@ class Meter:
     def rate_per_s(self) -> float:
         """What arrives per second between the first and the last text chunk, in `rate_unit`.
 
-        `(n - 1) / (e2e_s - ttft_s)`: n is the server's own token count where it sent one, else the number of chunks
-        that carried text. A chunk is not a token, so the unit belongs beside the number. NaN for fewer than two.
+        `(n - 1) / (e2e_s - ttft_s)`: n is the server's own token count where it sent one and all it counts came as
+        text, else the number of chunks that carried text. A chunk is not a token, so the unit belongs beside the
+        number. NaN for fewer than two, and for one burst.
         """
-        if self._first_text_ns is None or self._last_text_ns is None or self._last_text_ns == self._first_text_ns:
+        if self._first_text_ns is None or self._last_text_ns is None:
             return math.nan
-        n = self.n_text_chunks if math.isnan(self.tokens_out) else self.tokens_out
-        return (n - 1) / ((self._last_text_ns - self._first_text_ns) / 1e9) if n > 1 else math.nan
+        lasted_ns = self._last_text_ns - self._first_text_ns
+        n = self.tokens_out if self._counts_text else self.n_text_chunks
+        return (n - 1) / (lasted_ns / 1e9) if n > 1 and lasted_ns > _MOMENT_NS else math.nan
 
     @property
     def rate_unit(self) -> str:
-        """`tokens/s` when the server counted tokens, else `chunks/s`."""
-        return "chunks/s" if math.isnan(self.tokens_out) else "tokens/s"
+        """`tokens/s` when the server counted tokens and all of them came as text, else `chunks/s`."""
+        return "tokens/s" if self._counts_text else "chunks/s"
+
+    @property
+    def _counts_text(self) -> bool:
+        """Tool calls, and reasoning that was not streamed, are in the count and not in the time of the text."""
+        hidden = self._hidden_reasoning and not self._shown_reasoning
+        return not (math.isnan(self.tokens_out) or self._unseen or hidden)
 
     def stalled(self, now_ns: int, factor: float = STALL_FACTOR, floor_s: float = STALL_FLOOR_S) -> float:
         """Seconds since the last data-bearing chunk, if that is longer than this stream's own pace explains.
@@ -162,8 +178,9 @@ class Meter:
         self.n_text_chunks += before is None or before.seq != chunk.seq
         self.n_chars += sum(len(event.text) for event in texts)
         self._last_text_kind = texts[-1].kind
-        if before is not None and before.call == chunk.call and before.seq != chunk.seq:
-            gap_ns = t_ns - before.t_ns
+        self._shown_reasoning = self._shown_reasoning or any(event.kind == "reasoning" for event in texts)
+        gap_ns = 0 if before is None or before.call != chunk.call else t_ns - before.t_ns
+        if gap_ns:  # reads with one stamp count as one
             self._gaps.add(gap_ns)
             self._max_gap_ns = max(gap_ns, self._max_gap_ns or 0)
         self._last_text_ns = t_ns
@@ -179,6 +196,9 @@ class Meter:
         if isinstance(tokens, int) and not isinstance(tokens, bool) and tokens >= 0:
             before = self.tokens_out if said.get("usage") == "sum" and not math.isnan(self.tokens_out) else 0
             self.tokens_out = before + float(tokens)
+        hidden = said.get("tokens_reasoning")
+        if isinstance(hidden, int) and not isinstance(hidden, bool) and hidden > 0:
+            self._hidden_reasoning = True
 
     def _since_t0(self, t_ns: int | None) -> float:
         return math.nan if t_ns is None or self.t0_ns is None else (t_ns - self.t0_ns) / 1e9

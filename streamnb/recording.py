@@ -152,7 +152,7 @@ class Record:
         if k_ns is not None:
             best_ns, stamp = k_ns, KERNEL
         row = self.calls[n]
-        if row.first_byte_ns is None:
+        if row.first_byte_ns is None and (data or held):  # an empty body has no first byte
             row.first_byte_ns = best_ns
         chunks.call.append(n)
         chunks.t_ns.append(best_ns)

@@ -43,6 +43,14 @@ def test_a_figure_is_known_at_once_and_in_the_next_process(cache: Path):
     assert len(list(cache.iterdir())) == 1
 
 
+def test_the_figure_of_one_kind_of_stamps_says_nothing_of_another():
+    accuracy.keep(FOUND)
+    assert accuracy.measurement_error_s("kernel") == 0.0004
+    assert math.isnan(accuracy.measurement_error_s("read"))
+    accuracy.keep(dataclasses.replace(FOUND, stamp_source="kernel read"))
+    assert math.isnan(accuracy.measurement_error_s("kernel"))
+
+
 def test_the_file_is_read_once():
     accuracy.keep(FOUND)
     accuracy.forget()
@@ -95,7 +103,7 @@ def test_the_file_is_in_the_users_cache_unless_said_otherwise(monkeypatch: pytes
 
 def test_it_shows_what_it_means():
     shown = repr(FOUND)
-    assert "kernel stamps 0.02 ms late, 0.4 ms at the 99th percentile (100 reads, 1 at once)" in shown
-    assert "good for 64 or more streams" in shown
+    assert "kernel stamps are 0.02 ms late (median), 0.4 ms (99th percentile); 100 pieces" in shown
+    assert "pieces, 1 at once; good for 64 or more streams at once" in shown
     assert "or more" not in repr(dataclasses.replace(FOUND, searched="lag"))
     assert accuracy.machine().endswith(f"{os.cpu_count()} cores")

@@ -16,6 +16,7 @@ CHECKS = {
     "client_lag_p90": "client_limited",
     "first_text_lag": "client_limited",
     "shared_reads": "coalesced",
+    "first_text_shared": "coalesced",
 }
 
 
@@ -43,7 +44,7 @@ def said(name: str, **fired: tuple[float, float]) -> str:
             {"stamps_backwards": (2, 1), "kernel_after_read": (3, 1), "wall_clock_set": (1, 1)},
             (
                 "The clocks behind these times cannot be right: stamps ran backwards (2 times), the kernel's stamp was "
-                "later than the read (3 times), the wall clock was set meanwhile (1 times)"
+                "later than the read (3 times), the wall clock was set meanwhile (once)"
             ),
         ),
         (
@@ -55,14 +56,27 @@ def said(name: str, **fired: tuple[float, float]) -> str:
             "client_limited",
             {"client_lag_p90": (0.0052, 0.002), "first_text_lag": (0.25, 0.0005)},
             (
-                "This process was too busy to read in time: one read in ten was 5.2 ms late or more, where 2.0 ms "
-                "counts and the read of the first text was 250 ms late or more, where 0.50 ms counts"
+                "This process was too busy to read in time: one read in ten was at least 5.2 ms late (2.0 ms is too "
+                "much) and the read of the first text was 250 ms late (0.50 ms is too much)"
             ),
         ),
         (
             "coalesced",
             {"shared_reads": (0.5, 0.1), "client_lag_p90": (1, 1)},
             "50% of the text events shared a read with others, and a read has one time stamp",
+        ),
+        (
+            "coalesced",
+            {"first_text_shared": (0.04, 0.006)},
+            "The first text shared its read, so that TTFT may be 40 ms too long (6.0 ms is too much)",
+        ),
+        (
+            "coalesced",
+            {"shared_reads": (0.5, 0.1), "first_text_shared": (0.04, 0.006)},
+            (
+                "50% of the text events shared a read with others, and a read has one time stamp; the first text "
+                "shared its read, so that TTFT may be 40 ms too long (6.0 ms is too much)"
+            ),
         ),
     ],
 )
@@ -88,5 +102,10 @@ def test_every_verdict_is_two_sentences_and_the_second_says_what_to_do(name):
     assert any(word in second for word in ("Use them", "There is no", "Do not", "switch it off", "Stream", "leave"))
 
 
+def test_ttft_holds_unless_the_first_text_shared_its_read():
+    assert ". TTFT and total hold, " in said("coalesced", shared_reads=(0.5, 0.1))
+    assert ". Total and close_s hold, " in said("coalesced", shared_reads=(0.5, 0.1), first_text_shared=(0.04, 0.006))
+
+
 def test_no_lateness_at_all_is_said_as_such():
-    assert "was 0 ms late or more" in said("client_limited", client_lag_p90=(0.0, 0.0))
+    assert "was at least 0 ms late" in said("client_limited", client_lag_p90=(0.0, 0.0))

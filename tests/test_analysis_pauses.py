@@ -67,6 +67,31 @@ def test_the_first_text_of_the_later_chunk_names_the_gap():
     assert rows(frame) == [("r1", 2, 1, 0, 2.0, 1.0, True)]
 
 
+@settings(deadline=None, max_examples=60)
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 3), st.lists(st.sampled_from([delta(), reasoning(), ROLE, END, usage(1, 2)]), max_size=3)
+        ),
+        max_size=30,
+    ),
+    st.integers(0, 30),
+)
+def test_the_gaps_of_a_call_add_up_to_the_time_of_its_text_and_none_is_zero(steps, first_of_second):
+    t_s, reads = 1.0, []
+    for n, (step, events) in enumerate(steps):
+        t_s += step / 8
+        reads.append(read(t_s, *events, call=int(n >= first_of_second)))
+    events = events_of(*reads)
+    frame, text = gaps(events), events[events["kind"].isin(["delta", "reasoning"])]
+    assert (frame["gap_s"] > 0).all()
+    for call, rows_ in text.groupby("call"):
+        mine = frame[frame["call"] == call]
+        assert mine["gap_s"].sum() == pytest.approx(rows_["t_s"].max() - rows_["t_s"].min())
+        assert len(mine) == rows_["t_ns"].nunique() - 1
+        assert mine["coalesced"].sum() <= len(mine)
+
+
 def test_the_pause_between_two_calls_is_no_gap():
     frame = gaps(events_of(read(1, delta()), read(1.5, delta()), read(9, delta(), call=1), read(9.25, delta(), call=1)))
     assert frame["gap_s"].tolist() == [0.5, 0.25]
@@ -110,8 +135,17 @@ def test_gaps_are_exact_to_the_nanosecond_after_half_a_year_of_uptime():
     assert gaps(frame)["gap_s"].tolist() == [1e-9]
 
 
-def test_two_reads_with_one_stamp_are_two_reads():
-    assert gaps(at(1, 1))["gap_s"].tolist() == [0.0]
+def test_two_reads_that_the_clock_cannot_tell_apart_make_no_gap_of_zero():
+    frame = gaps(at(1, 1, 2, 3, 3))
+    assert frame["gap_s"].tolist() == [1.0, 1.0]
+    assert frame["coalesced"].tolist() == [False, True]
+    assert stalls(at(1, 1, 1, 1, 2.5, 2.75), floor_s=1)["after_seq"].tolist() == [3]
+
+
+@pytest.mark.parametrize("beside", [usage(3, 1), END, ROLE, Event("ping"), delta("")])
+def test_only_texts_that_share_a_read_are_coalesced(beside):
+    frame = gaps(events_of(read(1, delta()), read(2, delta(), beside), read(3, delta(), delta()), read(4, delta())))
+    assert frame["coalesced"].tolist() == [False, True, False]
 
 
 def test_a_silence_beyond_five_medians_is_a_stall():

@@ -105,11 +105,42 @@ def test_tokens_are_never_guessed_from_text():
     assert row[["tpot_s", "tokens_per_s", "tokens_out", "token_source"]].isna().all()
 
 
+@pytest.mark.parametrize(
+    "unseen",
+    [
+        [read(2, usage(3, 2100, tokens_reasoning=2000))],
+        [read(1.5, Event("tool_call", '{"depth": 3}', 0, "dive")), read(2, usage(3, 40))],
+        [read(0.5, Event("tool_call", "", 0, "dive")), read(2, usage(3, 40))],
+    ],
+    ids=["reasoning it kept to itself", "a tool call behind the text", "a tool call before it"],
+)
+def test_tokens_that_did_not_come_as_text_have_no_part_in_its_pace(unseen):
+    row = one(*sorted([read(1, delta("a")), read(1.25, delta("b")), *unseen], key=lambda read: read.t_s))
+    assert row[["tpot_s", "tokens_per_s"]].isna().all()
+    assert row["tokens_out"] in {40, 2100}  # what the server said stays
+
+
+@pytest.mark.parametrize(
+    "counted", [{}, {"tokens_reasoning": 0}, {"tokens_reasoning": None}, {"tokens_reasoning": "2"}]
+)
+def test_reasoning_that_was_streamed_or_not_counted_leaves_the_pace(counted):
+    row = one(read(1, delta("a")), read(2, delta("b")), read(3, usage(3, 3, **counted)))
+    assert row[["tpot_s", "tokens_per_s"]].tolist() == [0.5, 2.0]
+    streamed = one(read(1, reasoning()), read(2, delta("b")), read(3, usage(3, 3, tokens_reasoning=2)))
+    assert streamed[["tpot_s", "tokens_per_s"]].tolist() == [0.5, 2.0]
+
+
 def test_one_burst_has_no_pace_and_not_zero():
     row = one(read(1, delta("a"), delta("b"), delta("c")), read(2, usage(5, 3)))
     assert (row["ttft_s"], row["e2e_s"]) == (1.0, 1.0)
     assert row[["tpot_s", "tokens_per_s", "max_gap_s", "icl_p50_s"]].isna().all()
     assert row["n_gaps"] == 0
+
+
+def test_a_burst_of_two_reads_has_no_pace_of_millions_of_tokens_a_second():
+    row = one(read(1, *[delta()] * 30), read(1.0009, *[delta()] * 30), read(2, usage(3, 60)))
+    assert row[["tpot_s", "tokens_per_s"]].isna().all()
+    assert one(read(1, delta()), read(1.0011, delta()), read(2, usage(3, 60)))["tpot_s"] == pytest.approx(0.0011 / 59)
 
 
 def test_two_tokens_are_enough_for_a_pace():

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pandas as pd
 import pytest
-from record_builder import delta, events_of, read, usage
+from record_builder import delta, events_of, read, reasoning, usage
 
 from streamnb.analysis import latency
-from streamnb.analysis.usage import server_tokens
+from streamnb.analysis.usage import server_tokens, unseen
 from streamnb.events import Event
 
 
@@ -34,6 +34,18 @@ CASES = {
 @pytest.mark.parametrize(("events", "expected"), CASES.values(), ids=CASES.keys())
 def test_counts_are_put_together_as_each_report_says(events, expected):
     assert counted(*events) == expected
+
+
+def test_the_runs_whose_count_holds_more_than_their_text():
+    hidden = usage(3, 9, tokens_reasoning=4)
+    tables = [
+        events_of(read(1, delta()), read(2, hidden), run_id="hidden"),
+        events_of(read(1, reasoning(), delta()), read(2, hidden), run_id="streamed"),
+        events_of(read(1, delta()), read(2, Event("tool_call", "", 0, "dive")), run_id="tool"),
+        events_of(read(-1, Event("tool_call", "", 0, "dive")), read(1, delta()), run_id="before t0"),
+        events_of(read(1, delta()), read(2, Event("usage", data=["tokens_reasoning"])), run_id="no object"),
+    ]
+    assert unseen(pd.concat(tables)) == {"hidden", "tool"}
 
 
 def test_a_run_without_a_report_is_not_counted():

@@ -6,12 +6,14 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from record_builder import T0_NS, Read, S, read, record
 
 import streamnb
-from streamnb import accuracy, calibration
+from streamnb import accuracy, calibration, tables
 from streamnb.calibration import _Measured, _search
 from streamnb.errors import CompanionError, UsageError
 from streamnb.session import ask
@@ -62,6 +64,19 @@ def test_pieces_that_shared_a_read_are_counted(monkeypatch: pytest.MonkeyPatch):
     assert calibration._measure(1, 0.4).shared == 1.0
 
 
+def test_each_piece_is_as_late_as_the_read_it_came_with():
+    def piece(sent_s: float) -> bytes:
+        return b': t_ns=%d\ndata: {"choices":[{"delta":{"content":"a"}}]}\n\n' % (T0_NS + round(sent_s * S))
+
+    def sent(t_s: float, *at_s: float) -> Read:
+        return read(t_s, data=b"".join(map(piece, at_s)), server_t_ns=T0_NS + round(at_s[-1] * S))
+
+    chunks = tables.chunks(record(sent(1.0, 0.94, 0.96, 0.999), sent(1.02, 1.019), read(1.04, data=piece(1.03)[:9])))
+    found = calibration._compare([SimpleNamespace(run=SimpleNamespace(chunks=chunks))])
+    assert found.lag_s == pytest.approx([0.06, 0.04, 0.001, 0.001])
+    assert (found.median_gap_s, found.shared) == (pytest.approx(0.02), 0.75)
+
+
 def test_a_size_that_fails_once_by_chance_is_tried_again(monkeypatch: pytest.MonkeyPatch):
     late = iter([True, False, False, True, True])
     monkeypatch.setattr(calibration, "_measure", lambda _size, _s: measured(0.003 if next(late) else 0.001))
@@ -101,7 +116,7 @@ def test_it_measures_real_streams_and_every_later_run_shows_the_error(quick, cac
     assert math.isnan(streamnb.stream("demo", "Hi", pace=SHORT).summary["measurement_error_s"].item())
     found = streamnb.calibrate(3)
     assert (found.streams, found.machine) == (3, accuracy.machine())
-    assert 3 < found.n <= 3 * 24  # 20 pieces each, and what stands around them
+    assert 3 < found.n <= 3 * 24  # 20 pieces each, and what is stamped around them
     assert 0 < found.lag_p50_s <= found.lag_p99_s
     assert found.median_gap_s > 0
     assert set(found.stamp_source.split()) <= {"kernel", "read"}

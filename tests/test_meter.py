@@ -57,6 +57,28 @@ def test_only_text_kinds_set_ttft(kind):
     assert meter.ttft_s == 3.0
 
 
+@pytest.mark.parametrize(
+    ("more", "unit"),
+    [
+        ((Event("tool_call", "{}"),), "chunks/s"),
+        ((Event("usage", data={"tokens_out": 21, "tokens_reasoning": 9}),), "chunks/s"),
+        ((Event("reasoning", "hm"), Event("usage", data={"tokens_out": 21, "tokens_reasoning": 9})), "tokens/s"),
+        ((Event("usage", data={"tokens_out": 21, "tokens_reasoning": 0}),), "tokens/s"),
+    ],
+)
+def test_tokens_that_did_not_come_as_text_are_no_pace_of_the_text(more: tuple[Event, ...], unit: str):
+    usage = arrival(12.5, Event("usage", data={"tokens_out": 21}))
+    meter = fed(arrival(11, delta()), usage, arrival(12, *more, delta()), arrival(13, delta()))
+    assert (meter.rate_unit, meter.rate_per_s) == (unit, 1.0 if unit == "chunks/s" else 10.0)
+
+
+def test_one_burst_has_no_pace_and_reads_with_one_stamp_are_one():
+    meter = fed(arrival(11, delta()), arrival(11, delta()), arrival(11.0005, delta()))
+    assert math.isnan(meter.rate_per_s)
+    assert meter.max_gap_s == 0.0005
+    assert math.isnan(fed(arrival(11, delta()), arrival(11, delta())).max_gap_s)
+
+
 def test_a_second_stream_of_the_run_does_not_move_t0():
     meter = fed(t0_s=1)
     meter.start(5 * S)

@@ -92,6 +92,14 @@ def test_a_read_is_a_row_and_the_first_one_dates_its_call(record: Record):
     assert record.calls[0].first_byte_ns == 2_000
 
 
+def test_an_empty_body_has_no_first_byte_but_one_that_is_held_back_has(record: Record):
+    record.call(call())
+    record.take(0, 1_000, None, 30, 0, b"")
+    assert record.calls[0].first_byte_ns is None
+    record.take(0, 2_000, None, 30, 3, b"")
+    assert record.calls[0].first_byte_ns == 2_000
+
+
 def test_what_a_read_amounted_to_goes_to_its_row_and_to_the_arrival(record: Record):
     record.call(call())
     record.read(read(0))

@@ -39,7 +39,8 @@ FORMULAS = {
     "max_gap_s": "the longest gap_s of the run",
     "icl_p50_s": "median of gap_s, from 2 gaps on",
     "icl_p95_s": "95th percentile of gap_s (linear between order statistics), from 20 gaps on",
-    "tpot_s": "(e2e_s - ttft_s) / (tokens_out - 1), if tokens_out >= 2 and e2e_s > ttft_s",
+    "tpot_s": "(e2e_s - ttft_s) / (tokens_out - 1), if tokens_out >= 2, e2e_s - ttft_s > 0.001 and all it "
+    "counts came as text",
     "tokens_per_s": "(tokens_out - 1) / (e2e_s - ttft_s), under the same conditions",
     "stall": "gap_s > max(factor * median of the run's other gaps, floor_s); floor_s alone if there are none",
     "cause": (

@@ -14,10 +14,10 @@ import pandas as pd
 Row: TypeAlias = Mapping[Any, Any]
 _CLEAN = (
     "No check found anything that bends these times.",
-    "Use them as they are; how late a stamp can be is measurement_error_s, once streamnb.calibrate() has run here.",
+    "Use them as they are; how late a stamp can be on this machine is what streamnb.calibrate() measures.",
 )
 _TO_DO = {
-    "no_stream": "There is no TTFT and no gap to read off; close_s is the time of the whole reply.",
+    "no_stream": "There is no TTFT and no gap to read off; close_s times the whole reply, error says why a run failed.",
     "clock_suspect": "Do not use them: run it again, and if it stays so look at what sets this machine's clock.",
     "buffered": (
         "TTFT and gaps are those of the buffer, not of the model: switch it off (nginx: proxy_buffering off), go "
@@ -28,9 +28,13 @@ _TO_DO = {
         "on Linux kernel stamps do not bend like this."
     ),
     "coalesced": (
-        "TTFT and total hold, gaps between these events do not: leave them out (the columns coalesced and "
+        "{} hold, gaps between these events do not: leave them out (the columns coalesced and "
         "n_events_in_read), or find out who holds pieces back: this process (`lags`), a proxy, the server."
     ),
+}
+_SHARED = {
+    "shared_reads": "{value:.0%} of the text events shared a read with others, and a read has one time stamp",
+    "first_text_shared": "the first text shared its read, so that TTFT may be {late} too long ({limit} is too much)",
 }
 
 
@@ -40,7 +44,8 @@ def sentences(name: str, evidence: pd.DataFrame) -> str:
         return " ".join(_CLEAN)
     fired = evidence[(evidence["points_to"] == name) & evidence["fires"].fillna(value=False)]
     rows: dict[str, Row] = {str(row["check"]): row for row in fired.to_dict("records")}
-    return f"{_what(name, rows)}. {_TO_DO[name]}"
+    holds = "Total and close_s" if "first_text_shared" in rows else "TTFT and total"
+    return f"{_what(name, rows)}. {_TO_DO[name].format(holds)}"
 
 
 def _what(name: str, rows: dict[str, Row]) -> str:
@@ -57,24 +62,30 @@ def _what(name: str, rows: dict[str, Row]) -> str:
             said = [_late(_WHO[check], row) for check, row in rows.items()]
             return f"This process was too busy to read in time: {' and '.join(said)}"
         case _:
-            share = rows["shared_reads"]["value"]
-            return f"{share:.0%} of the text events shared a read with others, and a read has one time stamp"
+            shared = "; ".join(map(_shared, rows.values()))
+            return shared[0].upper() + shared[1:]
 
 
-_WHO = {"client_lag_p90": "one read in ten", "first_text_lag": "the read of the first text"}
+_WHO = {"client_lag_p90": "one read in ten was at least", "first_text_lag": "the read of the first text was"}
 _CLOCKS = {
-    "stamps_backwards": "stamps ran backwards ({:.0f} times)",
-    "kernel_after_read": "the kernel's stamp was later than the read ({:.0f} times)",
-    "wall_clock_set": "the wall clock was set meanwhile ({:.0f} times)",
+    "stamps_backwards": "stamps ran backwards ({})",
+    "kernel_after_read": "the kernel's stamp was later than the read ({})",
+    "wall_clock_set": "the wall clock was set meanwhile ({})",
 }
 
 
 def _counted(row: Row) -> str:
-    return _CLOCKS[row["check"]].format(row["value"])
+    times = "once" if row["value"] == 1 else f"{row['value']:.0f} times"
+    return _CLOCKS[row["check"]].format(times)
+
+
+def _shared(row: Row) -> str:
+    late, limit = _ms(row["value"]), _ms(row["threshold"])
+    return _SHARED[row["check"]].format(value=row["value"], late=late, limit=limit)
 
 
 def _late(who: str, row: Row) -> str:
-    return f"{who} was {_ms(row['value'])} late or more, where {_ms(row['threshold'])} counts"
+    return f"{who} {_ms(row['value'])} late ({_ms(row['threshold'])} is too much)"
 
 
 def _ms(seconds: float) -> str:

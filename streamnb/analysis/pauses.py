@@ -14,10 +14,13 @@ import pandas as pd
 from streamnb.analysis.causes import Silence, Witnesses
 from streamnb.errors import UsageError
 from streamnb.events import TEXT_KINDS
-from streamnb.tables.typed import Floats, Ints, build
+from streamnb.tables.typed import Bools, Floats, Ints, build
 
 _PACE_READS = 2
 """More than these make two gaps."""
+
+_STAMP = ["run_id", "call", "t_ns"]
+"""What the texts of one read have in common, and those of reads that a coarse clock cannot tell apart."""
 
 
 def text_events(events: pd.DataFrame) -> pd.DataFrame:
@@ -27,6 +30,16 @@ def text_events(events: pd.DataFrame) -> pd.DataFrame:
     """
     mask = events["kind"].isin(TEXT_KINDS) & (events["text"] != "") & ~(events["t_s"] < 0)
     return events[mask.to_numpy(dtype=bool, na_value=False)]
+
+
+def by_stamp(text: pd.DataFrame) -> tuple[pd.DataFrame, Bools]:
+    """The texts that came at different times: of those with one stamp the first, and whether there were more.
+
+    Args:
+        text: text events, in order of `seq` within a run.
+    """
+    first = ~text.duplicated(_STAMP).to_numpy()
+    return text[first], text.duplicated(_STAMP, keep=False).to_numpy()[first]
 
 
 def neighbours(rows: pd.DataFrame) -> tuple[Ints, Ints]:
@@ -47,20 +60,21 @@ def gaps(events: pd.DataFrame) -> pd.DataFrame:
     """Inter-chunk latencies: what a client can see of the pace of an answer.
 
     gap_s = t_ns of a chunk with text minus t_ns of the chunk with text before it in the same call, over 1e9.
-    Events that share a chunk make no gap, so a 0 never stands for "not known". The pause between two calls of a run
-    is no gap: then the client was asking.
+    Events that share a chunk make no gap, so a 0 never stands for "not known"; nor do chunks with one stamp, as a
+    coarse clock gives them. The pause between two calls of a run is no gap: then the client was asking.
 
     Args:
         events: the events table of one or many runs, in order of `seq` within a run.
 
     Returns:
         run_id, seq (first text event of the later chunk), chunk_seq, call, t_s (end of the gap, s from t0), gap_s,
-        coalesced (the later chunk completed more than one event).
+        coalesced (several texts came with the stamp that ends it; usage, a role or an end beside one is no text).
     """
-    chunks = text_events(events).drop_duplicates(["run_id", "chunk_seq"])
+    chunks, shared = by_stamp(text_events(events))
     earlier, later = neighbours(chunks)
     t_ns = chunks["t_ns"].to_numpy()
-    return build("gaps", _columns(chunks.iloc[later]) | {"gap_s": (t_ns[later] - t_ns[earlier]) / 1e9})
+    columns = {"gap_s": (t_ns[later] - t_ns[earlier]) / 1e9, "coalesced": shared[later]}
+    return build("gaps", _columns(chunks.iloc[later]) | columns)
 
 
 def stalls(  # noqa: PLR0913  # two thresholds, and what each table can add
@@ -119,8 +133,8 @@ def _columns(table: pd.DataFrame) -> dict[str, Any]:
 def _silences(events: pd.DataFrame) -> pd.DataFrame:
     """Every gap, told from its beginning."""
     text = text_events(events)
-    chunks = text.drop_duplicates(["run_id", "chunk_seq"])
-    last_seq = text.groupby(["run_id", "chunk_seq"], sort=False)["seq"].max().to_numpy()
+    chunks, _ = by_stamp(text)
+    last_seq = text.groupby(_STAMP, sort=False)["seq"].max().to_numpy()
     earlier, later = neighbours(chunks)
     t_ns = chunks["t_ns"].to_numpy()
     before = chunks.iloc[earlier]

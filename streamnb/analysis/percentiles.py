@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from streamnb.analysis.conventions._stream import needed
-from streamnb.analysis.pauses import neighbours, text_events
+from streamnb.analysis.pauses import by_stamp, neighbours, text_events
 from streamnb.errors import UsageError, did_you_mean
 from streamnb.tables.columns import COLUMNS
 from streamnb.tables.typed import Floats, Ints, build
@@ -54,9 +54,8 @@ def percentiles(
 
     Args:
         table: the events table, whose gaps are taken (see `gaps`; usage beside a text is no second text); or a table
-            with run_id and a number per row: gaps (rows with `coalesced` are left out: there it also counts usage and
-            pings, so hand over the events if usage comes with every chunk), runs, latency. Failed runs have cut-off
-            times: filter them first.
+            with run_id and a number per row: gaps (rows with `coalesced` are left out), runs, latency. Failed runs have
+            cut-off times: filter them first.
         q: quantiles between 0 and 1.
         by: a column of the table, or a mapping (or Series) from run_id to a group; a missing value is a group of its
             own.
@@ -121,10 +120,7 @@ def _groups(rows: pd.DataFrame, by: str | Mapping[Any, Any] | pd.Series | None) 
 
 def _gaps(events: pd.DataFrame) -> pd.DataFrame:
     """The gaps of an events table, each at the row that ends it."""
-    keys = ["run_id", "chunk_seq"]
-    text = text_events(events)
-    first = ~text.duplicated(keys).to_numpy()
-    chunks, shared = text[first], text.duplicated(keys, keep=False).to_numpy()[first]
+    chunks, shared = by_stamp(text_events(events))
     earlier, later = neighbours(chunks)
     t_ns = chunks["t_ns"].to_numpy()
     ends = chunks.iloc[later]
@@ -176,7 +172,7 @@ class _Resampled:
         value: dict[str, Any] = {"value": float(np.quantile(self.values, q))}
         if self.n_runs < MIN_RUNS:
             runs = "one run" if self.n_runs == 1 else f"{self.n_runs} runs"
-            return value | {"reason": f"{runs}: an interval wants {MIN_RUNS}, since the values of one run are alike"}
+            return value | {"reason": f"{runs}; an interval wants {MIN_RUNS} or more"}
         ties = self._ties(q)
         error = self._error(*ties, q)
         worth = n * min(1.0, n * q * (1 - q) / error**2) if error else n
@@ -185,7 +181,7 @@ class _Resampled:
         missing = " or ci_".join(end for end in ("low", "high") if math.isnan(value[f"ci_{end}"]))
         if not missing:
             return value
-        return value | {"reason": f"no ci_{missing}: for {name}, {n} values like these are worth too few ({worth:.0f})"}
+        return value | {"reason": f"no ci_{missing}: {n} values count as {worth:.0f}, too few for {name}"}
 
     def _ties(self, q: float) -> tuple[int, int]:
         """How many values are below the quantile's own, and how many are not above it."""

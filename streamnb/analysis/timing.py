@@ -5,7 +5,7 @@ Knows the events table and whose formula it computes. Must not know: records, ca
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -13,10 +13,13 @@ import pandas as pd
 from streamnb.analysis.conventions import CONVENTIONS, Stream
 from streamnb.analysis.conventions._stream import per_run, quantile
 from streamnb.analysis.pauses import gaps, text_events
-from streamnb.analysis.usage import server_tokens
+from streamnb.analysis.usage import server_tokens, unseen
 from streamnb.errors import UsageError, did_you_mean
 from streamnb.tables.columns import COLUMNS
-from streamnb.tables.typed import Floats, build
+from streamnb.tables.typed import Bools, Floats, build
+
+_MOMENT_S: Final = 0.001
+"""A time of no more than this is no pace: stamps of this process are good to a tenth of it."""
 
 
 def latency(events: pd.DataFrame, convention: str = "streamnb", runs: pd.DataFrame | None = None) -> pd.DataFrame:
@@ -28,8 +31,9 @@ def latency(events: pd.DataFrame, convention: str = "streamnb", runs: pd.DataFra
     - ttft_s = t_s of the first non-empty delta or reasoning event; ttfa_s = t_s of the first non-empty delta event;
       ttfr_s = t_s of the first non-empty reasoning event
     - e2e_s = t_s of the last non-empty delta or reasoning event
-    - tpot_s = (e2e_s - ttft_s) / (tokens_out - 1), if tokens_out >= 2 and e2e_s > ttft_s; tokens_out only as the
-      server counts it; several choices or calls count together
+    - tpot_s = (e2e_s - ttft_s) / (tokens_out - 1), if tokens_out >= 2, e2e_s - ttft_s > 0.001 and all it counts came
+      as text; tokens_out only as the server counts it; several choices or calls count together. Missing for one burst,
+      with tool calls, and where the server counted reasoning that it did not stream: that took its time elsewhere
     - tokens_per_s = (tokens_out - 1) / (e2e_s - ttft_s), under the same conditions
     - max_gap_s = the longest gap_s of the run (see `gaps`)
     - icl_p50_s = median of gap_s, from 2 gaps on; icl_p95_s = 95th percentile of gap_s (linear between order
@@ -57,7 +61,7 @@ def latency(events: pd.DataFrame, convention: str = "streamnb", runs: pd.DataFra
     ids = pd.Index(events["run_id"].drop_duplicates(), dtype="object")
     columns = _text_times(events, ids) | _pace(events, ids)
     columns |= {"run_id": ids} | _tokens(events, ids)
-    columns |= _rates(columns)
+    columns |= _rates(columns, ids.isin(list(unseen(events))))
     theirs = CONVENTIONS[convention](Stream.of(events, runs)) if convention != "streamnb" else {}
     return build("latency", columns).assign(**theirs)
 
@@ -112,10 +116,10 @@ def _tokens(events: pd.DataFrame, ids: pd.Index) -> dict[str, Any]:
     }
 
 
-def _rates(columns: dict[str, Any]) -> dict[str, Floats]:
-    """Both need a second token and a second moment: one burst has no pace, and 0 would be a lie."""
+def _rates(columns: dict[str, Any], beyond_text: Bools) -> dict[str, Floats]:
+    """Both need a second token and a second moment: one burst has no pace, and 0 or millions would be a lie."""
     steps = np.array(columns["tokens_out"], dtype="float64") - 1
     span = columns["e2e_s"] - columns["ttft_s"]
-    known = (steps >= 1) & (span > 0)
+    known = (steps >= 1) & (span > _MOMENT_S) & ~beyond_text
     steps, span = np.where(known, steps, np.nan), np.where(known, span, np.nan)
     return {"tpot_s": span / steps, "tokens_per_s": steps / span}

@@ -6,7 +6,7 @@ Knows the events table, running usage and counters. Must not know: records, prov
 from __future__ import annotations
 
 import itertools
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,9 +16,7 @@ from streamnb.analysis.pauses import text_events
 from streamnb.analysis.running import running_usage
 from streamnb.analysis.usage import server_tokens
 from streamnb.errors import UsageError
-from streamnb.tables.typed import Floats, Ints, build
-
-Bools: TypeAlias = np.ndarray[Any, np.dtype[np.bool_]]
+from streamnb.tables.typed import Bools, Floats, Ints, build
 
 
 def tokens(events: pd.DataFrame, counter: str | Counter | None = None, window_s: float = 1.0) -> pd.DataFrame:

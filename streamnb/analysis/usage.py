@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from streamnb.analysis.pauses import text_events
 from streamnb.tables.typed import is_count
 
 
@@ -36,6 +37,26 @@ def server_tokens(events: pd.DataFrame) -> dict[str, tuple[int | None, int | Non
         tokens_in, tokens_out = totals.get(run_id, (None, None))
         totals[run_id] = (fold(tokens_in, said.get("tokens_in"), add), fold(tokens_out, said.get("tokens_out"), add))
     return totals
+
+
+def unseen(events: pd.DataFrame) -> set[str]:
+    """The runs whose tokens_out counts more than their text: over the time of the text it would be no pace.
+
+    That is what tool calls are made of, and reasoning that the server counted (`tokens_reasoning` of a usage event
+    above 0) and did not stream.
+    """
+    rows = events[~(events["t_s"] < 0)]
+    text = text_events(rows)
+    shown = set(text["run_id"][text["kind"] == "reasoning"])
+    usage = rows[rows["kind"] == "usage"]
+    found = set(rows["run_id"][rows["kind"] == "tool_call"])
+    for run_id, data in zip(usage["run_id"], usage["data"], strict=True):
+        if run_id not in shown and isinstance(data, str) and "tokens_reasoning" in data:
+            said = json.loads(data)
+            count = said.get("tokens_reasoning") if isinstance(said, dict) else None
+            if is_count(count) and count > 0:
+                found.add(run_id)
+    return found
 
 
 def fold(total: int | None, said: Any, add: bool) -> int | None:

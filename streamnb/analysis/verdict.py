@@ -15,7 +15,7 @@ import pandas as pd
 
 from streamnb.analysis.explained import sentences
 from streamnb.analysis.held import LOGGED_S, Held
-from streamnb.analysis.pauses import gaps, text_events
+from streamnb.analysis.pauses import by_stamp, gaps, text_events
 from streamnb.errors import UsageError
 from streamnb.tables.typed import Floats, Ints, build
 
@@ -90,7 +90,9 @@ def verdict(chunks: pd.DataFrame, events: pd.DataFrame, lags: pd.DataFrame | Non
       than 10 % of ttft_s. Only reads count whose `t_ns` is not the kernel's: a kernel stamp does not know how busy
       this process was. Lateness is `client_lag_s`; without it the delay behind `server_t_ns` beyond the smallest of
       the run (beyond 5 ms only as far as the log has it), and what the log of this process says
-    - coalesced: more than 10 % of the text events shared a read with another, and so one stamp
+    - coalesced: more than 10 % of the text events shared a read with another, and so one stamp; or the first text did,
+      and TTFT may be more than 10 % (and 0.5 ms) too long: it is the stamp of the last of them, each before it came
+      about one usual piece earlier
 
     Args:
         chunks: the chunks table of the run.
@@ -108,12 +110,13 @@ def verdict(chunks: pd.DataFrame, events: pd.DataFrame, lags: pd.DataFrame | Non
         raise UsageError(f"verdict() got tables of {len(runs)} runs; judge them one by one.")
     text = text_events(events)
     held = Held(lags)
+    pauses = gaps(events)["gap_s"].to_numpy()
     checks = [
         *_no_stream(text, chunks),
         *_clock(chunks, lags),
         *_buffered(text, held),
-        *_client(text, chunks, gaps(events)["gap_s"].to_numpy(), held),
-        *_coalesced(text),
+        *_client(text, chunks, pauses, held),
+        *_coalesced(text, pauses),
     ]
     columns: dict[str, Any] = {name: [getattr(one, name) for one in checks] for name in _Check._fields}
     evidence = build("evidence", columns | {"run_id": [runs[0] if len(runs) else None] * len(checks)})
@@ -218,9 +221,15 @@ def _behind_server(reads: pd.DataFrame, by_log: Floats) -> Floats:
     return np.where(np.isnan(by_log), own, np.minimum(own, np.maximum(by_log, LOGGED_S)))
 
 
-def _coalesced(text: pd.DataFrame) -> Iterator[_Check]:
-    share = np.nan
+def _coalesced(text: pd.DataFrame, gap_s: Floats) -> Iterator[_Check]:
+    share, late_s, limit_s = np.nan, np.nan, np.nan
+    reads, shared = by_stamp(text)
     if len(text):
-        in_read = text.groupby("chunk_seq")["seq"].transform("size")
-        share = float((in_read > 1).mean())
+        share = 1 - float((~shared).sum()) / len(text)
     yield _Check("shared_reads", share, "share", _SHARED, bool(share > _SHARED) if len(text) else None, "coalesced")
+    if len(gap_s) and (ttft_s := float(text["t_s"].min())) > 0:
+        n_first = int((text["t_ns"] == text["t_ns"].iloc[0]).sum())
+        late_s = (n_first - 1) * float(np.median(gap_s)) * len(reads) / len(text)
+        limit_s = max(_LAG * ttft_s, _LAG_FLOOR_S)
+    fires = None if np.isnan(late_s) else bool(late_s > limit_s)
+    yield _Check("first_text_shared", late_s, "s", limit_s, fires, "coalesced")

@@ -21,7 +21,7 @@ _TIMING: Final = {
     "ttfr_s": ("float64", "t0 to the first reasoning text (s; events)"),
     "e2e_s": ("float64", "t0 to the last delta or reasoning event (s; events)"),
 }
-_TPOT = ("float64", "(e2e_s - ttft_s) / (tokens_out - 1), server's count only (s; events)")
+_TPOT = ("float64", "(e2e_s - ttft_s) / (tokens_out - 1), server's count of text only (s; events)")
 _MAX_GAP = ("float64", "longest gap between chunks with text (s; events)")
 _TOKENS: Final = {
     "n_chars": ("Int64", "characters of streamed text: deltas and reasoning, all choices (events)"),
@@ -69,7 +69,7 @@ _DECLARED: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "headers_s": ("float64", "the call's own t0 to the reply's headers (s; transport)"),
         "first_byte_s": ("float64", "the call's own t0 to the first byte of the reply's body (s; transport)"),
         "reused": ("boolean", "whether an open connection was used again; missing when unknown"),
-        "transport": ("string", "what carried it: direct (our own HTTP/1.1), httpcore (a pool), httpx (your client)"),
+        "transport": ("string", "what carried it: direct (our own HTTP/1.1), httpcore (a pool; -h2: HTTP/2), httpx (your client)"),
         "paused_s": ("float64", "how long the socket was not read because nobody took the bytes (s; transport)"),
     },
     "chunks": {
@@ -186,13 +186,13 @@ _DECLARED: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "call": _CALL,
         "t_s": ("float64", "t0 to the end of the gap (s)"),
         "gap_s": ("float64", "time between the two reads (s)"),
-        "coalesced": ("boolean", "the later chunk completed more than one event"),
+        "coalesced": ("boolean", "several texts came with the stamp that ends it, so it is the gap of the last"),
     },
     "latency": {
         "run_id": _RUN_ID,
         **_TIMING,
         "tpot_s": _TPOT,
-        "tokens_per_s": ("float64", "(tokens_out - 1) / (e2e_s - ttft_s), server's count only (1/s)"),
+        "tokens_per_s": ("float64", "(tokens_out - 1) / (e2e_s - ttft_s), server's count of text only (1/s)"),
         "max_gap_s": _MAX_GAP,
         "icl_p50_s": ("float64", "median inter-chunk latency = gap (s); missing below 2 gaps"),
         "icl_p95_s": ("float64", "95th percentile of the gaps (s); missing below 20 gaps"),

@@ -18,6 +18,7 @@ from streamnb.tables.columns import COLUMNS
 
 Ints: TypeAlias = np.ndarray[Any, np.dtype[np.int64]]
 Floats: TypeAlias = np.ndarray[Any, np.dtype[np.float64]]
+Bools: TypeAlias = np.ndarray[Any, np.dtype[np.bool_]]
 
 MISSING: Final = -1
 """Stands for "no value" in a reader's integer columns."""

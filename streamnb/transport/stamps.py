@@ -65,7 +65,6 @@ class KernelClock:
     Attributes:
         offset_ns: CLOCK_REALTIME minus CLOCK_MONOTONIC.
         error_ns: the offset is right to within this.
-        steps: how often the wall clock was stepped since.
     """
 
     def __init__(
@@ -75,7 +74,6 @@ class KernelClock:
         self._monotonic = monotonic
         self._keeper = _keeper()
         self.offset_ns, self.error_ns = self._measure()
-        self.steps = 0
         self._checked_ns = -_CHECKED_NS
 
     def close(self) -> None:
@@ -107,7 +105,6 @@ class KernelClock:
         self._checked_ns = read_ns
         if abs(offset_ns - self.offset_ns) > _STEP_NS + error_ns:
             self.offset_ns, self.error_ns = offset_ns, error_ns
-            self.steps += 1
         t_ns = real_ns - self.offset_ns
         return min(t_ns, read_ns) if t_ns <= read_ns + _STEP_NS else None
 
