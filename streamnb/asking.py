@@ -8,20 +8,23 @@ from __future__ import annotations
 import dataclasses
 import uuid
 import weakref
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
 
 from streamnb.deadlines import Default, Seconds
 from streamnb.display import Style
-from streamnb.errors import UsageError
+from streamnb.errors import UsageError, did_you_mean
 from streamnb.events import Prompt
 from streamnb.functions import Function, declare
 from streamnb.pacing import Parse
 from streamnb.providers import Provider, load
 from streamnb.redaction import redact_url
 from streamnb.results import Run, session
-from streamnb.settings import PROFILES
+from streamnb.settings import PROFILES, split_target
 from streamnb.transport import Kind, Route
+
+_OURS: Final = {"target", "prompt", "options", "style", "background", "chat", "repeat", "raises", "notice", "cell_id"}
+"""Fields that nobody says by their name."""
 
 _asked: weakref.WeakKeyDictionary[Run, Ask] = weakref.WeakKeyDictionary()
 """What each run of this process was asked, for those that go on from it."""
@@ -32,7 +35,7 @@ class Ask:
     """Everything a caller can say about one run; the keywords of `stream`.
 
     Attributes:
-        target: a provider's or a profile's name (`%chatstream providers`).
+        target: a provider's or a profile's name (`%chatstream providers`); `TARGET:MODEL` names the model too.
         prompt: what to say, sent byte-exact.
         params: extra fields for the body of the streaming request; None removes one.
         key_env: the environment variable that holds the key, if it is not the provider's usual one.
@@ -60,13 +63,16 @@ class Ask:
         take: at most so many of them.
         history: what was said before, as (role, text) with the role `user` or `assistant`, oldest first: for APIs that
             keep no conversation themselves (`openai_chat`, `ollama` and what speaks like them).
-        parse: when what arrives is understood: `arrival` (at once), `deferred` (at the end of the reply; nothing is
-            shown before) or `auto` (at once, or every quarter of a second while there are many streams).
+        parse: when what arrives is understood: `arrival` (at once), `deferred` (when the reply pauses or ends) or
+            `auto` (at once, or from 64 runs on later: every quarter of a second where somebody watches).
         transport: what carries it: `direct` (our own HTTP/1.1), `httpcore` (its pool over sockets of ours) or `auto`.
         kernel_stamps: ask the kernel when bytes came (Linux); False leaves only this process's own stamps.
         proxy: URL of an HTTP proxy; those of the environment are not asked.
         ca: file of certificates to trust instead of the usual authorities.
         uds: a unix socket on which the server listens; the base URL still says scheme, host and path.
+        http2: offer HTTP/2 (https only); a server may still choose HTTP/1.1: `calls.transport` says what it was.
+        isolate: capture in a process of its own: where the kernel has no stamps (macOS, Windows), a cell that computes
+            cannot make them late there. The first such run starts it, which takes about half a second.
         options: the provider's own options.
     """
 
@@ -106,11 +112,26 @@ class Ask:
     proxy: str | None = None
     ca: str | None = None
     uds: str | None = None
+    http2: bool = False
+    isolate: bool = False
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
+KEYWORDS: Final = frozenset(field.name for field in dataclasses.fields(Ask)) - _OURS
+"""What users say about any run; the rest are options of its provider."""
+
+
 def ask(target: str, prompt: str = "", **keywords: Any) -> Ask:
-    """An `Ask` from keywords: its own fields by name, the rest are the provider's options."""
+    """An `Ask` from keywords: its own fields by name, the rest are the provider's options.
+
+    Raises:
+        UsageError: no model behind the colon of the target, or a second one.
+    """
+    target, model = split_target(target)
+    if model is not None:
+        if keywords.get("model") is not None:
+            raise UsageError(f"{target}:{model} names its model already: leave model (--model) out.")
+        keywords["model"] = model
     own = {field.name for field in dataclasses.fields(Ask)} - {"target", "prompt", "options"}
     options = {key: value for key, value in keywords.items() if key not in own and value is not None}
     fields: dict[str, Any] = {
@@ -121,13 +142,26 @@ def ask(target: str, prompt: str = "", **keywords: Any) -> Ask:
     return Ask(target, prompt, options=options, **fields)
 
 
+def unknown_option(who: str, name: str, own: Iterable[str]) -> UsageError:
+    """The error about a keyword that is none.
+
+    Args:
+        who: what has no such option: `demo has no`.
+        name: as it was given.
+        own: the options of the provider.
+    """
+    meant = did_you_mean(name, KEYWORDS.union(own))
+    body = "" if meant.endswith("?") else " A field of the request's body goes into params={...} (--param NAME=VALUE)."
+    return UsageError(f"{who} option {name!r}.{meant}{body}")
+
+
 def route_of(asked: Ask) -> Route:
     """How its requests reach the server; never by a proxy to this machine itself.
 
     Raises:
         UsageError: there is no such transport, or what is asked for contradicts itself.
     """
-    return Route(asked.transport, asked.kernel_stamps, asked.proxy, asked.ca, asked.uds).checked()
+    return Route(asked.transport, asked.kernel_stamps, asked.proxy, asked.ca, asked.uds, asked.http2).checked()
 
 
 def provider_of(target: str) -> type[Provider]:
@@ -148,8 +182,14 @@ def prompt_of(asked: Ask, model: str | None) -> Prompt:
     """What is said, with the functions declared and a fresh id for flows that must name something.
 
     Raises:
-        UsageError: a tool is no function, or a history that is none or that the API does not take.
+        UsageError: a tool is no function, or would be called from another process, or a history that is none or that
+            the API does not take.
     """
+    if asked.isolate and asked.tools:
+        raise UsageError(
+            f"functions ({', '.join(asked.tools)}) are called in this process, and isolate captures in another one: "
+            "leave out tools (--tool) or isolate (--isolate)."
+        )
     tools = tuple(declare(name, function) for name, function in asked.tools.items())
     return Prompt(
         asked.prompt,
@@ -218,6 +258,8 @@ def going_on(asked: Ask) -> Ask:
         proxy=asked.proxy or before.proxy,
         ca=asked.ca or before.ca,
         uds=asked.uds or before.uds,
+        isolate=asked.isolate or before.isolate,
+        http2=asked.http2 or before.http2,
     )
 
 

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from streamnb import settings
-from streamnb.asking import Ask, provider_of
-from streamnb.errors import UsageError, did_you_mean
+from streamnb.asking import Ask, provider_of, unknown_option
+from streamnb.errors import UsageError
 from streamnb.providers import Option, Provider, load, names
 from streamnb.redaction import looks_like_key
 
@@ -28,7 +28,7 @@ _NOT_HERE: Final = {
     "repeat": "send it again with retry()",
     "raises": "send(text, wait=True) raises what cannot be sent",
 }
-_OF_A_TARGET: Final = frozenset({"model", "params", "base_url", "key_env", "allow_http", "after", "ca", "uds"})
+_OF_A_TARGET: Final = frozenset({"model", "params", "base_url", "key_env", "allow_http", "after", "ca", "uds", "http2"})
 """What belongs to one target and does not come along to another."""
 
 _SIMULATED: Final = frozenset({"scenario", "pace"})
@@ -71,8 +71,7 @@ class Chosen:
             if name in _NOT_HERE:
                 raise UsageError(f"ChatPanel takes no {name}: {_NOT_HERE[name]}.")
             if name not in _OWN | own:
-                known = (_OWN - _NOT_HERE.keys()) | own
-                raise UsageError(f"{self.target} has no option {name!r}.{did_you_mean(name, known)}")
+                raise unknown_option(f"{self.target} has no", name, own)
             kept = common if name in _OWN else options
             kept.pop(name, None)
             if value is not None or name.startswith("timeout"):  # None switches a clock off

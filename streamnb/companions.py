@@ -81,7 +81,7 @@ class _Child:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            env=_environment(),
+            env=child_environment(),
             start_new_session=True,  # an interrupt of the kernel goes to its whole process group
             creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
         )
@@ -186,7 +186,7 @@ def _end_with_this_process(companion: _Companion) -> None:
 
 
 def _simulator_command() -> list[str]:
-    return _python("streamnb.simulator", "--port", "0", "--parent-pid", str(os.getpid()))
+    return python_command("streamnb.simulator", "--port", "0", "--parent-pid", str(os.getpid()))
 
 
 def _simulator_ready(child: _Child) -> str | None:
@@ -201,8 +201,8 @@ def _model_command() -> list[str]:
     model = _model_file()
     options = ["--model", str(model), "--model_alias", model.name.split(".")[0], "--chat_format", "chatml"]
     options += ["--n_ctx", "2048", "--verbose", "False", "--host", "127.0.0.1", "--port", str(_free_port())]
-    server = _python("llama_cpp.server", *options)
-    return _python("streamnb.simulator.parent", str(os.getpid()), "--", *server)
+    server = python_command("llama_cpp.server", *options)
+    return python_command("streamnb.simulator.parent", str(os.getpid()), "--", *server)
 
 
 def _model_ready(child: _Child) -> str | None:
@@ -218,11 +218,12 @@ def _model_ready(child: _Child) -> str | None:
     return f"http://127.0.0.1:{port}/v1" if ready else None
 
 
-def _python(module: str, *words: str) -> list[str]:
+def python_command(module: str, *words: str) -> list[str]:
+    """Return the command that runs a module with this interpreter."""
     return [sys.executable, "-P", "-m", module, *words]  # -P: no module of the notebook's folder gets in between
 
 
-def _environment() -> dict[str, str]:
+def child_environment() -> dict[str, str]:
     """Return what children get: no keys of the user, nothing like HOST, PORT or API_KEY that llama_cpp obeys."""
     kept = {name: value for name, value in os.environ.items() if _PASSED_ON.fullmatch(name)}
     root = str(Path(__file__).resolve().parents[1])  # a source checkout; an installed package is found anyway

@@ -147,8 +147,11 @@ class Driver:
         began_ns = self._clock.monotonic_ns()
         if not slots.free(name, most):
             self._tell("queued", began_ns)
-        async with slots.slot(name, most):
-            self._record.queued_s = (self._clock.monotonic_ns() - began_ns) / 1e9
+        async with contextlib.AsyncExitStack() as held:
+            try:
+                await held.enter_async_context(slots.slot(name, most))
+            finally:  # also of a run that was stopped while it waited
+                self._record.queued_s = (self._clock.monotonic_ns() - began_ns) / 1e9
             yield
 
     def _prepare(self) -> httpx.Request:

@@ -11,7 +11,7 @@ Must not know: any API, any socket, IPython.
     |   `-- LimitError        more than this client agreed to hold
     |-- RunError              a run ended badly; what arrived is kept in `error.run`
     |-- TranscriptError       a recording is torn or not ours: file and line
-    `-- CompanionError        a child process (simulator, local model) did not start
+    `-- CompanionError        a child process (simulator, local model, capture) did not start or died
 """
 
 from __future__ import annotations
@@ -92,7 +92,8 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
         ` Did you mean X?` or ` Known: A, B, C.`
     """
     names = sorted(set(known))
-    near = difflib.get_close_matches(word, names, n=2, cutoff=0.6)
+    bare = {name.lstrip("-"): name for name in names}  # dashes that all options share make no two of them alike
+    near = difflib.get_close_matches(word.lstrip("-"), bare, n=2, cutoff=0.6)
     if near:
-        return f" Did you mean {' or '.join(near)}?"
+        return f" Did you mean {' or '.join(bare[name] for name in near)}?"
     return f" Known: {', '.join(names)}." if names else ""

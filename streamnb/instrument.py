@@ -127,7 +127,7 @@ class _Tap(httpx.AsyncByteStream):
         request = response.request
         self._stream = response.stream
         self._reads: Reads | None = response.extensions.get("streamnb.reads")
-        self._framing = framing(response.headers)
+        self._framing = framing(response.headers, response.http_version)
         self._decoder = Decoder(response.headers.get("content-encoding", ""))
         self._secrets = _keys(request)
         self._scrubber = Scrubber(self._secrets)

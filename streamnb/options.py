@@ -15,7 +15,7 @@ from streamnb.display import MODES
 from streamnb.errors import UsageError, did_you_mean
 from streamnb.providers import Option
 from streamnb.redaction import looks_like_key
-from streamnb.settings import PROFILES, companion, options_of
+from streamnb.settings import PROFILES, companion, options_of, split_target
 
 _USAGE: Final = "%%chatstream TARGET [options], the prompt below it"
 _NO_TARGET: Final = f"name a target first: {_USAGE}. The simulator needs no key: %%chatstream demo"
@@ -107,12 +107,10 @@ def _alone(typed: str, keywords: dict[str, Any]) -> dict[str, Any]:
             "--seed shuffles who starts first in a race: name several targets, or --repeat N. The simulator's is "
             "--pace seed=N."
         )
-    _, colon, model = typed.partition(":")
-    if colon and not model:
-        raise UsageError(f"{typed!r} names no model behind the colon.")
-    if colon and "model" in keywords:
+    _, model = split_target(typed)
+    if model is not None and "model" in keywords:
         raise UsageError(f"{typed} names its model already: leave --model out.")
-    return {**keywords, "model": model} if colon else keywords
+    return keywords if model is None else {**keywords, "model": model}
 
 
 def refuse_keys(words: Sequence[str]) -> None:
@@ -142,7 +140,9 @@ def _unknown(parser: argparse.ArgumentParser, targets: Sequence[str], word: str)
     name = word.partition("=")[0]
     known = [flag for action in parser._actions for flag in action.option_strings]  # noqa: SLF001  # no public list
     who = f"none of {', '.join(targets)} has an" if len(targets) > 1 else f"{targets[0]} has no"
-    return f"{who} option {name}.{did_you_mean(name, known)}"
+    meant = did_you_mean(name, known)
+    body = "" if meant.endswith("?") else " A field of the request's body goes into --param NAME=VALUE."
+    return f"{who} option {name}.{meant}{body}"
 
 
 def parse_replay(line: str) -> tuple[str, dict[str, Any]]:
@@ -193,9 +193,12 @@ def build_parser(*targets: str | None) -> argparse.ArgumentParser:
     add("--proxy", metavar="URL", help="an HTTP proxy; those of the environment are not asked")
     add("--ca", metavar="FILE", help="certificates to trust instead of the usual authorities")
     add("--uds", metavar="PATH", help="a unix socket on which the server listens")
+    add("--http2", action="store_const", const=True, help="offer HTTP/2 to the server (https only)")
     add("--transport", metavar="auto|direct|httpcore", help="what carries it (auto: our own HTTP/1.1 where it can)")
     off = "leave the kernel's receive stamps off"
     add("--no-kernel-stamps", action="store_const", const=False, dest="kernel_stamps", help=off)
+    apart = "capture in a process of its own, which no cell holds up"
+    add("--isolate", action="store_const", const=True, help=apart)
     add("--parse", metavar="auto|arrival|deferred", help="when to understand what arrives (auto: at once)")
     add("--sim", action="store_const", const=True, help="use the built-in simulator; your key is not sent")
     add("--scenario", metavar="NAME", help="what the simulator does: stall, error, truncate, http-429, ...")

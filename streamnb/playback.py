@@ -19,39 +19,33 @@ from streamnb.recording import CallRow, Record, RunInfo
 from streamnb.transcript import CallLine, Contents, DoneLine, EndLine, Line, ReadLine, ReplyLine, RunLine
 
 
-class Playback:
-    """Feeds the lines of a transcript to a record and its readings, as the driver fed them.
+class Following:
+    """Feeds lines to a record and its readings in the order of their arrival, as the driver fed them.
 
     Args:
-        contents: what the file holds.
-        provider: what reads it, if not the one that the file names.
-        running: its writer still lives.
-
-    Attributes:
-        record: what has been played so far.
-
-    Raises:
-        StreamnbError: the provider is not here, or its options do not fit this version.
+        record: what is filled; without a journal.
+        provider: what reads the replies.
     """
 
-    def __init__(self, contents: Contents, provider: Provider | None = None, *, running: bool = False) -> None:
-        self.contents = contents
-        self.provider = provider or _provider(contents.run)
-        self.prompt = _prompt(contents.run)
-        self.record = Record(_info(contents.run))
-        self._running = running
+    def __init__(self, record: Record, provider: Provider) -> None:
+        self.record = record
+        self.provider = provider
         self._readings: dict[int, Reading] = {}
         self._main = -1
         self._last_ns = 0
 
-    def take(self, index: int) -> list[Arrival]:
-        """Play one line; return what arrived with it (and with the end of the reply before it).
+    def follow(self, line: Line, number: int) -> list[Arrival]:
+        """Take one line; return what arrived with it (and with the end of the reply before it).
+
+        Args:
+            line: the next one. Run and end lines say nothing here.
+            number: its number, from 1, for errors.
 
         Raises:
             TranscriptError: it does not follow from the lines before it; the message names its number.
         """
-        number, arrived = index + 1, []
-        match line := self.contents.lines[index]:
+        arrived = []
+        match line:
             case CallLine():
                 if line.n != len(self.record.calls):
                     raise TranscriptError(
@@ -85,6 +79,10 @@ class Playback:
         if not (0 <= n < len(calls) and (n == self._main or calls[n].side)):
             raise TranscriptError(f"line {number}: it belongs to call {n}, but the latest call is {self._main}.")
 
+    def close(self) -> list[Arrival]:
+        """No more lines come but the end line: return what the end of the body completed."""
+        return self._close(self._main)
+
     def _close(self, n: int) -> list[Arrival]:
         reading = self._readings.pop(n, None)
         if reading is None:
@@ -97,24 +95,13 @@ class Playback:
         self.record.end_call(self._last_ns, n)
         return arrived
 
-    def finish(self) -> list[Arrival]:
-        """All lines were played: the outcome is what the file says; return what the end of the body completed.
+    def end(self, end: EndLine) -> None:
+        """Take the end line: the outcome is what it says.
 
         Raises:
             TranscriptError: an outcome that this version does not know.
         """
-        arrived = self._close(self._main)
-        self._end(self.contents.end)
-        self.record.problem = " ".join(self.contents.problems) or None
-        return arrived
-
-    def _end(self, end: EndLine | None) -> None:
         record = self.record
-        if end is None:
-            if not self._running:
-                error = f"{record.info.provider}: the process that recorded it died; what it wrote is here."
-                record.outcome, record.error = Outcome.CRASHED, error
-            return
         if end.outcome not in set(Outcome):
             raise TranscriptError(f"its end line has an outcome that this version does not know: {end.outcome[:40]!r}.")
         reached, ends_ns = end.ending.get("reached"), end.ending.get("ends_ns")
@@ -130,6 +117,52 @@ class Playback:
         for row, t_ns in zip(record.calls, ends_ns if isinstance(ends_ns, list) else (), strict=False):
             row.end_ns = t_ns if isinstance(t_ns, int) else None
         record.end(Outcome(end.outcome), end.error, end)
+
+
+class Playback(Following):
+    """Follows the lines of a whole transcript, or of the beginning of one.
+
+    Args:
+        contents: what the file holds.
+        provider: what reads it, if not the one that the file names.
+        running: its writer still lives.
+
+    Attributes:
+        record: what has been played so far.
+
+    Raises:
+        StreamnbError: the provider is not here, or its options do not fit this version.
+    """
+
+    def __init__(self, contents: Contents, provider: Provider | None = None, *, running: bool = False) -> None:
+        super().__init__(Record(_info(contents.run)), provider or _provider(contents.run))
+        self.contents = contents
+        self.prompt = _prompt(contents.run)
+        self._running = running
+
+    def take(self, index: int) -> list[Arrival]:
+        """Play one line; return what arrived with it (and with the end of the reply before it).
+
+        Raises:
+            TranscriptError: it does not follow from the lines before it; the message names its number.
+        """
+        return self.follow(self.contents.lines[index], index + 1)
+
+    def finish(self) -> list[Arrival]:
+        """All lines were played: the outcome is what the file says; return what the end of the body completed.
+
+        Raises:
+            TranscriptError: an outcome that this version does not know.
+        """
+        arrived = self.close()
+        record, end = self.record, self.contents.end
+        if end is not None:
+            self.end(end)
+        elif not self._running:
+            error = f"{record.info.provider}: the process that recorded it died; what it wrote is here."
+            record.outcome, record.error = Outcome.CRASHED, error
+        record.problem = " ".join(self.contents.problems) or None
+        return arrived
 
 
 def _provider(run: RunLine) -> Provider:

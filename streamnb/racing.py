@@ -14,12 +14,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from streamnb import settings
-from streamnb.asking import Ask, ask, provider_of
+from streamnb.asking import Ask, ask, provider_of, unknown_option
 from streamnb.collection import Runs
 from streamnb.display import resolve_mode
 from streamnb.display.race import open_race
 from streamnb.display.view import NullView
-from streamnb.errors import RunError, UsageError, did_you_mean
+from streamnb.errors import RunError, UsageError
 from streamnb.events import Outcome
 from streamnb.results import Run
 from streamnb.session import STOP_S, Session
@@ -210,7 +210,7 @@ def asked(typed: Sequence[str], prompt: str, keywords: Mapping[str, Any]) -> lis
     for name, why in _ONE_API.items():
         if keywords.get(name) and len(providers) > 1:
             raise UsageError(f"{why}: leave it out of a race of {' and '.join(sorted(providers))}.")
-    models = [_model(word) for word in typed]
+    models = [settings.split_target(word)[1] for word in typed]
     if keywords.get("model") and all(models):
         raise UsageError("every target of the race names its model already: leave model (--model) out.")
     asks = [
@@ -219,8 +219,7 @@ def asked(typed: Sequence[str], prompt: str, keywords: Mapping[str, Any]) -> lis
     ]
     everyones = set().union(*own.values())
     for option in asks[0].options.keys() - everyones:
-        known = everyones | {field.name for field in dataclasses.fields(Ask)}
-        raise UsageError(f"none of {', '.join(typed)} has an option {option!r}.{did_you_mean(option, known)}")
+        raise unknown_option(f"none of {', '.join(typed)} has an", option, everyones)
     return [
         dataclasses.replace(one, options={key: value for key, value in one.options.items() if key in own[one.target]})
         for one in asks
@@ -230,14 +229,6 @@ def asked(typed: Sequence[str], prompt: str, keywords: Mapping[str, Any]) -> lis
 def _options_of(name: str) -> set[str]:
     settings.companion(name, sim=False)  # did-you-mean for the target
     return {option.name for option in settings.options_of(name)}
-
-
-def _model(word: str) -> str | None:
-    """What stands behind the first colon: a model's name may have more of them."""
-    _, colon, model = word.partition(":")
-    if colon and not model:
-        raise UsageError(f"{word!r} names no model behind the colon.")
-    return model or None
 
 
 def _labels(typed: Sequence[str]) -> list[str]:

@@ -8,23 +8,25 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
-import dataclasses
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from streamnb import accuracy, attention, companions, pacing, portal, settings
-from streamnb.asking import Ask, ask, going_on, keep, prompt_of, route_of
+from streamnb.asking import Ask, ask, going_on, keep, prompt_of, route_of, unknown_option
 from streamnb.deadlines import clocks
 from streamnb.display import PlainView, View, open_progress, open_view
 from streamnb.driver import Driver
-from streamnb.errors import UsageError, did_you_mean
-from streamnb.events import Arrival, Outcome
+from streamnb.events import Arrival, Outcome, Prompt
 from streamnb.journal import Journal
 from streamnb.recording import Record, RunInfo
 from streamnb.results import Run, remember
 from streamnb.transport import Route, StampedTransport
+
+if TYPE_CHECKING:
+    from streamnb.isolation import Isolated
 
 __all__ = ["STOP_S", "Ask", "Session", "ask"]
 
@@ -56,23 +58,11 @@ class Session:
         self.asked = asked = going_on(asked)
         target = _target(asked)
         prompt = prompt_of(asked, target.model)
-        deadlines = clocks(target.provider.limits, asked.timeout_first, asked.timeout_idle, asked.timeout)
         self.view: View = view or _view(asked)
         self.on_arrival: Callable[[Arrival], None] | None = None
-        watching = (self.view, self)
         self._route = route_of(asked)
         self._route.context()  # a file that holds no certificates is said here, before anything is sent
-        self._driver = Driver(
-            target,
-            prompt,
-            deadlines,
-            time,
-            watching,
-            functions=asked.tools,
-            allow_http=asked.allow_http,
-            parse=asked.parse,
-        )
-        self._engine: Engine = self._driver
+        self._route.reaches(target.provider.base_url)
         run_id, file = settings.new_run()
         info = RunInfo(
             run_id,
@@ -87,12 +77,44 @@ class Session:
             usage=target.provider.usage,
         )
         path = file if asked.record else None
-        journal = Journal(path) if path else None
-        self.record = Record(info, journal)
-        self.record.measurement_error_s = accuracy.measurement_error_s()
+        self._driver = self._made(target, prompt, info, path)
+        self._engine: Engine = self._driver
+        self.record = Record(info, Journal(path) if path and not asked.isolate else None)
+        self.record.measurement_error_s = accuracy.measurement_error_s(self._route.stamps)
         self.run = Run(self.record, target.provider, prompt, path)
         keep(self.run, asked)
         self.task: portal.Task[None] | None = None
+
+    def _made(self, target: settings.Target, prompt: Prompt, info: RunInfo, path: Path | None) -> Driver | Isolated:
+        """What will drive it: here, or in a process of its own."""
+        asked, watching = self.asked, (self.view, self)
+        deadlines = clocks(target.provider.limits, asked.timeout_first, asked.timeout_idle, asked.timeout)
+        if asked.isolate:
+            from streamnb.isolation import Errand, Isolated  # who does not ask for it does not load it
+
+            errand = Errand(
+                target,
+                prompt,
+                deadlines,
+                info,
+                self._route,
+                path,
+                os.environ,
+                allow_http=asked.allow_http,
+                parse=asked.parse,
+                measurement_error_s=accuracy.measurement_error_s(self._route.stamps),
+            )
+            return Isolated(errand, watching)
+        return Driver(
+            target,
+            prompt,
+            deadlines,
+            time,
+            watching,
+            functions=asked.tools,
+            allow_http=asked.allow_http,
+            parse=asked.parse,
+        )
 
     def start(self) -> portal.Task[None]:
         """Open the view here and the run on the loop thread."""
@@ -103,6 +125,9 @@ class Session:
         return self.task
 
     async def _drive(self) -> None:
+        if not isinstance(self._driver, Driver):
+            await self._driver.run(self.record)  # the rest is done over there
+            return
         transport = _transport(self._route)
         stamped = transport.kernel_stamps
         with attention.paid(self.record.lags), pacing.under_way(kernel_stamps=stamped):
@@ -202,8 +227,7 @@ def _target(asked: Ask) -> settings.Target:
     kind = settings.companion(asked.target, sim=asked.sim)
     own = {option.name for option in settings.options_of(asked.target)}
     for name in asked.options.keys() - own:
-        known = own | {field.name for field in dataclasses.fields(Ask)}
-        raise UsageError(f"{asked.target} has no option {name!r}.{did_you_mean(name, known)}")
+        raise unknown_option(f"{asked.target} has no", name, own)
     origin = None
     if kind == "simulator":
         origin = companions.simulator_url()

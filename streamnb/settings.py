@@ -65,6 +65,18 @@ class Target:
         return urlsplit(self.provider.base_url).netloc.rpartition("@")[2]
 
 
+def split_target(typed: str) -> tuple[str, str | None]:
+    """`TARGET` and `MODEL` of what was typed as either `TARGET` or `TARGET:MODEL`; a model may have more colons.
+
+    Raises:
+        UsageError: nothing stands behind the colon.
+    """
+    target, colon, model = typed.partition(":")
+    if colon and not model:
+        raise UsageError(f"{typed!r} names no model behind the colon.")
+    return target, model or None
+
+
 def companion(target: str, *, sim: bool) -> Literal["simulator", "local_model"] | None:
     """The child process that a target needs, if any.
 

@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,6 +34,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    os.environ.setdefault("STREAMNB_CACHE", tempfile.mkdtemp())  # notebooks calibrate: not in the user's cache
     settings.register_profile("short", max_examples=40)
     if config.option.markexpr == "not slow":  # properties, too, have a longer form
         settings.load_profile("short")

@@ -11,7 +11,7 @@ import pytest
 from record_builder import Read, read, record
 
 import streamnb
-from streamnb.asking import Ask, ask, going_on, keep, prompt_of, provider_of
+from streamnb.asking import Ask, ask, going_on, keep, prompt_of, provider_of, unknown_option
 from streamnb.deadlines import Default
 from streamnb.errors import UsageError
 from streamnb.events import Choice, Event, Prompt, Tool
@@ -303,3 +303,21 @@ def test_a_button_that_was_not_offered_is_an_error_that_names_those_that_were(ch
 def test_a_run_without_buttons_offers_none_to_press():
     with pytest.raises(UsageError, match=r"^typebot offered no button 'Yes'\.$"):
         stream(press="Yes", after=stream("Hi"))
+
+
+def test_the_model_may_stand_behind_the_target():
+    asked = ask("ollama:llama3:8b", "hi")
+    assert (asked.target, asked.model) == ("ollama", "llama3:8b")
+    with pytest.raises(UsageError, match=r"ollama:a names its model already: leave model \(--model\) out"):
+        ask("ollama:a", "hi", model="b")
+    with pytest.raises(UsageError, match="'ollama:' names no model behind the colon"):
+        ask("ollama:", "hi")
+
+
+def test_an_unknown_option_names_the_nearest_or_what_there_is_and_where_fields_of_the_body_go():
+    near = str(unknown_option("demo has no", "tmeout", ["path"]))
+    assert near == "demo has no option 'tmeout'. Did you mean timeout or timeout_idle?"
+    far = str(unknown_option("demo has no", "zzz", ["path"]))
+    assert far.endswith(" A field of the request's body goes into params={...} (--param NAME=VALUE).")
+    assert {"style", "notice", "cell_id"}.isdisjoint(far.replace(",", "").split())
+    assert {"path", "params", "timeout"} <= set(far.replace(",", "").replace(".", "").split())

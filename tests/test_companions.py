@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from streamnb import companions
-from streamnb.companions import _Companion, _environment, local_model_url, simulator_url
+from streamnb.companions import _Companion, child_environment, local_model_url, simulator_url
 from streamnb.errors import CompanionError
 
 ROOT = Path(__file__).parents[1]
@@ -195,7 +195,7 @@ def test_children_get_no_keys_and_no_settings_meant_for_others(monkeypatch):
         monkeypatch.setenv(name, "canary")
     monkeypatch.setenv("LD_LIBRARY_PATH", "/opt/lib")
     monkeypatch.setenv("PYTHONPATH", "/opt/python")
-    given = _environment()
+    given = child_environment()
     assert "canary" not in given.values()
     assert given["PATH"] == os.environ["PATH"]
     assert given["LD_LIBRARY_PATH"] == "/opt/lib"

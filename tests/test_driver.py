@@ -229,7 +229,7 @@ async def test_no_connection_is_recorded_with_how_far_it_came(record: Record, wr
     await run(driver(origin), record)
     assert record.outcome is Outcome.CONNECT_ERROR
     assert record.error == (
-        f"openai_chat: no connection to {origin[7:]}: {origin[7:]}: connection refused; nothing listens there. "
+        f"openai_chat: no connection to {origin[7:]}: connection refused; nothing listens there. "
         "Check the base URL and the network."
     )
     assert [type(line) for line in written().lines] == [RunLine, CallLine, EndLine]
@@ -596,14 +596,16 @@ async def test_a_stream_beyond_the_limit_waits_for_its_turn_and_its_times_do_not
 async def test_a_stop_while_waiting_for_a_turn_sends_nothing(record: Record, tmp_path: Path):
     second = Record(RunInfo("run-2", "asking", "asking", time.time_ns()), Journal(tmp_path / "second.jsonl"))
     with serving(hold) as server:
-        first, queued = asking(server.origin, {}), asking(server.origin, {})
+        watcher = Watcher()
+        first, queued = asking(server.origin, {}), asking(server.origin, {}, observers=(watcher,))
         one = asyncio.create_task(run(first, record))
         await until(lambda: server.accepted)
         other = asyncio.create_task(run(queued, second))
-        await asyncio.sleep(0)
+        await until(lambda: watcher.phases == ["queued"])
         queued.stop()
         await other
         assert (second.outcome, second.calls, server.accepted) == (Outcome.STOPPED, [], 1)
+        assert second.queued_s > 0
         first.stop()
         await one
 

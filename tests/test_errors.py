@@ -63,6 +63,8 @@ def test_a_run_error_keeps_the_run():
         ("opnai_chat", ["openai_chat", "typebot"], " Did you mean openai_chat?"),
         ("stall", ["stale", "stalls", "x"], " Did you mean stalls or stale?"),
         ("zzz", ["b", "a", "b"], " Known: a, b."),
+        ("--temprature", ["--parse", "--model"], " Known: --model, --parse."),
+        ("--modle", ["--parse", "--model"], " Did you mean --model?"),
         ("zzz", [], ""),
     ],
 )

@@ -146,6 +146,7 @@ def test_the_help_names_every_common_option_and_profile() -> None:
         *PROFILES,
         "--timeout-idle",
         "--no-record",
+        "--http2",
         "%chatstream providers",
         "%config ChatStream",
         "--repeat N",

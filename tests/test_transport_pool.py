@@ -45,3 +45,22 @@ async def test_an_unknown_scheme_is_httpxs_error():
     with pytest.raises(httpx.UnsupportedProtocol):
         await transport.handle_async_request(httpx.Request("GET", "ftp://127.0.0.1/"))
     await transport.aclose()
+
+
+@pytest.mark.parametrize(
+    ("proxy", "said"),
+    [
+        ("http://user:word@127.0.0.1:9", r"^127\.0\.0\.1:9: connection refused"),
+        ("https://127.0.0.1:9", r"^127\.0\.0\.1:9: connection refused"),
+        ("http://proxy.invalid", r"^the name proxy\.invalid cannot be resolved"),
+    ],
+)
+async def test_a_proxy_that_cannot_be_reached_is_the_proxys_error(proxy: str, said: str):
+    transport = PooledTransport(proxy=proxy)
+    with pytest.raises(httpx.ProxyError, match=said):
+        await transport.handle_async_request(httpx.Request("GET", "http://example.org"))
+
+
+async def test_a_host_that_cannot_be_reached_is_not():
+    with pytest.raises(httpx.ConnectError, match=r"^127\.0\.0\.1:9: connection refused"):
+        await PooledTransport().handle_async_request(httpx.Request("GET", "http://127.0.0.1:9"))

@@ -132,7 +132,7 @@ def test_a_password_in_a_wrong_base_url_is_not_repeated():
             "the connection to h broke off: reset. What arrived is kept",
         ),
         (httpx.WriteError("pipe"), Outcome.PROTOCOL_ERROR, "the connection to h broke off: pipe. What arrived is kept"),
-        (httpx.ProxyError("407"), Outcome.CONNECT_ERROR, "no connection to h: the proxy refused (407). Check its"),
+        (httpx.ProxyError("407"), Outcome.CONNECT_ERROR, "no connection to h by the proxy: 407. Check its"),
         (
             httpx.RemoteProtocolError(r"illegal: bytearray(b'say \xe9 it\n')"),
             Outcome.PROTOCOL_ERROR,

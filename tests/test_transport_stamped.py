@@ -26,6 +26,7 @@ from fault_server import (
     trusting,
     until,
 )
+from http2_server import Wire2, serving2
 from proxy_server import forwarding, proxying
 
 from streamnb.errors import UsageError
@@ -212,6 +213,12 @@ async def test_the_stamps_of_a_request_come_in_their_order(transport: StampedTra
     assert stamps == sorted(stamps)
     assert told == [timings.t0_ns]
     assert request.extensions["streamnb.timings"] is timings
+
+
+async def http2_answer(wire: Wire2) -> None:
+    await wire.head()
+    await wire.chunks(b"hello")
+    await wire.end()
 
 
 def its_fin_is_here(transport: StampedTransport) -> bool:
@@ -466,6 +473,7 @@ async def test_an_abandoned_reply_is_closed_with_the_transport():
         (Route("direkt"), "there is no transport 'direkt'.*direct"),  # type: ignore[arg-type]
         (Route("direct", proxy="http://127.0.0.1:1"), "the direct transport knows no proxies"),
         (Route("direct", uds="/s"), "no unix sockets"),
+        (Route("direct", http2=True), "no HTTP/2: leave transport out"),
         (Route(proxy="socks5://me:canary@127.0.0.1:1"), "proxy wants an http:// or https:// address"),
         (Route(ca="/no/such/file"), r"ca: /no/such/file holds no certificates \(No such file"),
     ],
@@ -486,10 +494,49 @@ async def test_a_route_may_bring_its_own_authority(tmp_path: Path):
         await transport.aclose()
 
 
+@pytest.mark.parametrize(
+    ("route", "expected"),
+    [
+        (Route(), "kernel" if stamps.SUPPORTED else "read"),
+        (Route(kernel_stamps=False), "read"),
+        (Route(proxy="http://127.0.0.1:1"), "read"),
+        (Route(transport="httpcore"), "read"),
+    ],
+)
+def test_a_route_knows_where_its_stamps_will_come_from(route: Route, expected: str):
+    assert route.stamps == expected
+
+
 def test_only_the_direct_transport_can_have_the_kernels_stamps():
     assert StampedTransport().kernel_stamps is stamps.SUPPORTED
     assert not StampedTransport(route=Route(kernel_stamps=False)).kernel_stamps
     assert not StampedTransport(route=Route("httpcore")).kernel_stamps
+    assert not StampedTransport(route=Route(http2=True)).kernel_stamps
+
+
+def test_a_body_of_http_2_always_marks_its_end():
+    assert framing(httpx.Headers({}), "HTTP/2") == "chunked"
+    assert framing(httpx.Headers({})) == "close"
+
+
+def test_http_2_without_its_package_says_what_to_install(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "h2", None)
+    with pytest.raises(UsageError, match=r'HTTP/2 needs one more package: pip install "streamnb\[http2\]"'):
+        Route(http2=True).checked()
+    assert Route(uds="/s").checked() == Route(uds="/s")
+
+
+async def test_http_2_is_a_matter_of_https():
+    transport = StampedTransport(trusting(), Route(http2=True))
+    with serving2(http2_answer) as server:
+        response = await ask(transport, server)
+        assert b"".join([read.data for read in await reads(response)]) == b"hello"
+        assert response.extensions["streamnb.timings"].transport == "httpcore-h2"
+    with serving(answer) as server:
+        with pytest.raises(UsageError, match="HTTP/2 needs https"):
+            await ask(transport, server)
+        assert server.accepted == 0
+    await transport.aclose()
 
 
 async def test_a_proxy_is_asked_by_the_pool_with_its_password():

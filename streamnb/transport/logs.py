@@ -1,6 +1,6 @@
 """Silence about our own requests: httpcore's debug records hold response headers, and a server may echo a key (S15).
 
-Knows logging and the names of httpcore's loggers. Must not know: keys, requests. The user's own clients log as ever.
+Knows logging and the names of loggers. Must not know: keys, requests. The user's own clients log as ever.
 """
 
 from __future__ import annotations
@@ -12,7 +12,10 @@ import logging
 from collections.abc import Iterator
 from typing import Final
 
-_LOGGERS: Final = ("httpcore.connection", "httpcore.http11", "httpcore.http2", "httpcore.proxy", "httpcore.socks")
+_LOGGERS: Final = (
+    *("httpcore.connection", "httpcore.http11", "httpcore.http2", "httpcore.proxy", "httpcore.socks"),
+    *("hpack.hpack", "hpack.table"),  # HTTP/2: they hold request headers too
+)
 _ours: contextvars.ContextVar[bool] = contextvars.ContextVar("streamnb.transport.logs", default=False)
 
 

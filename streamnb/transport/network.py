@@ -18,6 +18,7 @@ from typing import Any, Final
 import httpcore
 
 from streamnb.transport.dialling import DialError, dial, reason
+from streamnb.transport.frames import Frames
 
 BUFFER_BYTES: Final = 64 * 1024
 HIGH_WATER_BYTES: Final = 1024 * 1024
@@ -29,8 +30,8 @@ class ReadInfo:
 
     Attributes:
         t_ns: when the event loop received it, CLOCK_MONOTONIC ns.
-        n_bytes: bytes read since the latest write, this read included: HTTP/1.1 answers one request at a time (after
-            TLS).
+        n_bytes: bytes read for the reply so far, this read included (after TLS): since the latest write, as HTTP/1.1
+            answers one request at a time; with HTTP/2 since `begin_again`, or all of the connection's.
     """
 
     t_ns: int
@@ -99,6 +100,10 @@ class _Protocol(asyncio.BufferedProtocol):
                 return time.monotonic_ns(), b""
             self._reader = asyncio.get_running_loop().create_future()
             await self._reader
+        return self.pop()
+
+    def pop(self) -> tuple[int, bytes]:
+        """The oldest queued read, which is there."""
         t_ns, data = self.queue.popleft()
         self._queued -= len(data)
         if self._paused and self._queued < HIGH_WATER_BYTES // 2 and self.transport is not None:
@@ -108,10 +113,14 @@ class _Protocol(asyncio.BufferedProtocol):
 
     async def write(self, data: bytes) -> None:
         """Hand bytes to the socket and wait while its buffer is full."""
-        if self.transport is None or self.transport.is_closing():
+        if self.transport is None or self.is_closing():
             raise httpcore.WriteError("the connection is closed")
         self.transport.write(data)
         await self._can_write.wait()
+
+    def is_closing(self) -> bool:
+        """Whether nothing can be written any more."""
+        return self.transport is None or self.transport.is_closing()
 
 
 class StampedStream(httpcore.AsyncNetworkStream):
@@ -122,16 +131,30 @@ class StampedStream(httpcore.AsyncNetworkStream):
         dns_s: how long the name took to resolve, s.
     """
 
-    def __init__(self, protocol: _Protocol, dns_s: float) -> None:
+    def __init__(self, protocol: _Protocol, dns_s: float, http2: ssl.SSLContext | None = None) -> None:
         self._protocol = protocol
+        self._http2 = http2
+        self._frames: Frames | None = None
         self._n_bytes = 0
         self._info: ReadInfo | None = None
         self.dns_s = dns_s
         self.on_drained: Any = None
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109  # httpcore's
-        """One socket read, whole; `max_bytes` is at least the buffer's size for httpcore's HTTP/1.1."""
+        """One socket read, whole, or one HTTP/2 frame of it; `max_bytes` is at least the buffer's size in httpcore."""
         del max_bytes
+        if self._frames is None:
+            return await self._read(timeout)
+        while (frame := self._frames.pop()) is None:
+            if self._frames.fault is not None:
+                raise httpcore.RemoteProtocolError(self._frames.fault)
+            data = await self._read(timeout)
+            if not data:
+                return self._frames.last()
+            self._frames.feed(data)
+        return frame
+
+    async def _read(self, timeout: float | None) -> bytes:  # noqa: ASYNC109  # as above
         if self.on_drained is not None:
             self.on_drained()
         try:
@@ -145,8 +168,11 @@ class StampedStream(httpcore.AsyncNetworkStream):
         return data
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109  # httpcore's
-        """Write everything."""
-        self._n_bytes = 0
+        """Write everything. With HTTP/2 a closed connection is left to the reader, for whom there may be more."""
+        if self._frames is None:
+            self._n_bytes = 0
+        elif not buffer or self._protocol.is_closing():
+            return
         try:
             async with asyncio.timeout(timeout):
                 await self._protocol.write(buffer)
@@ -174,6 +200,8 @@ class StampedStream(httpcore.AsyncNetworkStream):
         transport = self._protocol.transport
         if transport is None:
             raise httpcore.ConnectError("the connection is closed")
+        if ssl_context is self._http2:
+            ssl_context.set_alpn_protocols(["h2", "http/1.1"])  # httpcore names the old one first
         try:
             async with asyncio.timeout(timeout):
                 secured = await loop.start_tls(
@@ -186,7 +214,26 @@ class StampedStream(httpcore.AsyncNetworkStream):
             transport.abort()
             raise httpcore.ConnectError(f"TLS: {reason(error)}") from error
         self._protocol.transport = secured
+        if self.get_extra_info("ssl_object").selected_alpn_protocol() == "h2":
+            self._frames = Frames()
+            self._n_bytes = 0  # a proxy's answer is not the server's
         return self
+
+    @property
+    def reusable(self) -> bool:
+        """Whether, as far as this shows, another request may follow; what came by itself after a reply is taken in."""
+        if self._frames is None:
+            return True  # httpcore knows
+        while self._protocol.queue:
+            self._frames.feed(self._protocol.pop()[1])
+        return not self._protocol.eof and self._frames.reusable
+
+    def begin_again(self) -> None:
+        """Another request follows: what came before is not of its reply."""
+        if self._frames is not None and self._info is not None:
+            self._frames.begin_again()
+            self._n_bytes = 0
+            self._info = ReadInfo(self._info.t_ns, 0)
 
     def get_extra_info(self, info: str) -> Any:
         """`streamnb.read`, `is_readable`, and what asyncio's transport knows."""
@@ -206,7 +253,14 @@ class StampedStream(httpcore.AsyncNetworkStream):
 
 
 class StampingBackend(httpcore.AsyncNetworkBackend):
-    """Connects with `dial`."""
+    """Connects with `dial`.
+
+    Args:
+        http2: the TLS context of servers that are offered HTTP/2 before HTTP/1.1; None: nobody is.
+    """
+
+    def __init__(self, http2: ssl.SSLContext | None = None) -> None:
+        self._http2 = http2
 
     async def connect_tcp(
         self,
@@ -226,7 +280,7 @@ class StampingBackend(httpcore.AsyncNetworkBackend):
         except DialError as error:
             raise httpcore.ConnectError(str(error)) from error
         _, protocol = await asyncio.get_running_loop().create_connection(_Protocol, sock=sock)
-        return StampedStream(protocol, dns_s)
+        return StampedStream(protocol, dns_s, self._http2)
 
     async def connect_unix_socket(
         self,
@@ -246,7 +300,7 @@ class StampingBackend(httpcore.AsyncNetworkBackend):
             raise httpcore.ConnectTimeout(f"{path} did not answer within {timeout:g} s") from None
         except OSError as error:
             raise httpcore.ConnectError(f"{path}: {reason(error)}") from error
-        return StampedStream(protocol, math.nan)
+        return StampedStream(protocol, math.nan, self._http2)
 
     async def sleep(self, seconds: float) -> None:
         """As asyncio's."""

@@ -1,4 +1,4 @@
-"""Pooled: httpcore's connection pool over sockets of ours, for what our own HTTP/1.1 does not do (proxies).
+"""Pooled: httpcore's connections over sockets of ours, for what our own HTTP/1.1 does not do (proxies, HTTP/2).
 
 Knows httpx and httpcore. Must not know: APIs, recording, frames. Stamps are those of this process, never the kernel's.
 """
@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import ssl
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpcore
 import httpx
@@ -19,12 +20,16 @@ from streamnb.transport.logs import unlogged
 from streamnb.transport.network import StampedStream, StampingBackend
 from streamnb.transport.reads import Read, Take, Timings
 
+if TYPE_CHECKING:
+    from streamnb.transport.lanes import Lanes
+
 _QUEUE_READS = 256
+_STARTED = frozenset({"connect_tcp.started", "connect_unix_socket.started", "send_request_headers.started"})
 _CORE_ERRORS = (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError, httpcore.ProxyError)
 
 
 class PooledTransport(httpx.AsyncBaseTransport):
-    """HTTP/1.1 by httpcore. No redirects, no retries, no proxies from the environment (SAFETY S20, S23).
+    """HTTP/1.1 or HTTP/2 by httpcore. No redirects, no retries, no proxies from the environment (SAFETY S20, S23).
 
     `response.extensions["streamnb.reads"]` are the reads of the body (`Reads`), `["streamnb.timings"]` the `Timings`.
 
@@ -32,20 +37,36 @@ class PooledTransport(httpx.AsyncBaseTransport):
         ssl_context: whom to trust; by default the authorities that httpx brings.
         proxy: URL of a proxy, with its user and password if it wants them.
         uds: a unix socket to connect to, whatever host the URL names.
+        http2: offer HTTP/2 to https servers (needs the package h2); each request then has a connection to itself.
     """
 
     def __init__(
-        self, ssl_context: ssl.SSLContext | None = None, *, proxy: str | None = None, uds: str | None = None
+        self,
+        ssl_context: ssl.SSLContext | None = None,
+        *,
+        proxy: str | None = None,
+        uds: str | None = None,
+        http2: bool = False,
     ) -> None:
-        self._pool = httpcore.AsyncConnectionPool(
-            ssl_context=ssl_context or httpx.create_ssl_context(trust_env=False),
-            max_connections=None,
+        context = ssl_context or httpx.create_ssl_context(trust_env=False)
+        make = functools.partial(
+            httpcore.AsyncConnectionPool,
+            ssl_context=context,
             max_keepalive_connections=20,  # unlimited keep-alive costs seconds of CPU at the streams' end
             keepalive_expiry=30.0,
-            network_backend=StampingBackend(),
+            http2=http2,
+            network_backend=StampingBackend(context if http2 else None),
             proxy=_proxy(proxy),
             uds=uds,
         )
+        self._proxy = () if proxy is None else (_netloc(proxy), f"the name {httpx.URL(proxy).host} ")
+        self._pool: httpcore.AsyncConnectionPool | Lanes
+        if http2:
+            from streamnb.transport.lanes import Lanes
+
+            self._pool = Lanes(functools.partial(make, max_connections=1))
+        else:
+            self._pool = make(max_connections=None)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send; return as soon as the reply's headers are there."""
@@ -59,7 +80,7 @@ class PooledTransport(httpx.AsyncBaseTransport):
             extensions={**request.extensions, "trace": _tracer(timings), "streamnb.timings": timings},
         )
         request.extensions["streamnb.timings"] = timings  # so that a failed request tells how far it came
-        with _as_httpx(request), unlogged():
+        with _as_httpx(request), self._blamed(), unlogged():
             reply = await self._pool.handle_async_request(core)
         network: StampedStream = reply.extensions["network_stream"]
         info = network.get_extra_info("streamnb.read")
@@ -79,6 +100,21 @@ class PooledTransport(httpx.AsyncBaseTransport):
         """Close every connection."""
         await self._pool.aclose()
 
+    @contextlib.contextmanager
+    def _blamed(self) -> Iterator[None]:
+        """A proxy that cannot be reached is the proxy's error, not that of the host behind it."""
+        try:
+            yield
+        except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+            if not str(error).startswith(self._proxy):
+                raise
+            raise httpcore.ProxyError(str(error)) from error
+
+
+def _netloc(url: str) -> str:
+    parts = httpx.URL(url)
+    return f"{parts.host}:{parts.port or {'http': 80, 'https': 443}[parts.scheme]}"
+
 
 def _proxy(url: str | None) -> httpcore.Proxy | None:
     if url is None:
@@ -94,7 +130,10 @@ def _tracer(timings: Timings) -> Callable[[str, dict[str, Any]], Awaitable[None]
     async def trace(event: str, info: dict[str, Any]) -> None:
         nonlocal started_ns
         now = time.monotonic_ns()
-        match event.split(".", 1)[1]:
+        by, _, what = event.partition(".")
+        if timings.t0_ns is not None and what in _STARTED:  # httpcore knows that nothing was done; nothing is retried
+            raise httpcore.ReadError("the server said goodbye and dropped the request")
+        match what:
             case "connect_tcp.started" | "connect_unix_socket.started" | "start_tls.started":
                 started_ns = now
                 timings.reused = False
@@ -106,6 +145,8 @@ def _tracer(timings: Timings) -> Callable[[str, dict[str, Any]], Awaitable[None]
             case "start_tls.complete":
                 timings.tls_s = (now - started_ns) / 1e9
             case "send_request_headers.started" if info["request"].method != b"CONNECT":
+                if by == "http2":
+                    timings.transport = "httpcore-h2"
                 timings.begin(now)
             case "send_request_body.complete":
                 timings.sent_ns = now
@@ -132,8 +173,8 @@ class _Body(httpx.AsyncByteStream):
 class _Pump:
     """Groups the body parts that httpcore yields into one item per socket read.
 
-    httpcore yields one part per HTTP chunk and reads the socket only when its parser has nothing left. So the
-    parts between two socket reads belong to the first of them: they are put out when the second is asked for.
+    httpcore yields one part per HTTP chunk or HTTP/2 frame and reads the socket only when its parser has nothing left.
+    So the parts between two socket reads belong to the first of them: they are put out when the second is asked for.
     """
 
     def __init__(self, network: StampedStream) -> None:
@@ -178,6 +219,8 @@ class _Pump:
         try:
             with unlogged():
                 async for part in reply.aiter_stream():
+                    if not part:  # an HTTP/2 frame may be empty
+                        continue
                     self._parts.append(part)
                     self._t_ns = self._network.get_extra_info("streamnb.read").t_ns
                     if not self._room.is_set():

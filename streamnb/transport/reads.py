@@ -42,7 +42,7 @@ class Timings:
         t0_ns: first byte of the request handed to a ready connection. sent_ns: last byte handed over.
         headers_ns: the read that completed the reply's headers (the kernel's stamp, where there is one).
         reused: True when the connection was open already.
-        transport: what carries it: `direct`, `httpcore`.
+        transport: what carries it: `direct`, `httpcore`, `httpcore-h2` (HTTP/2).
         on_t0: told when t0 comes, on the loop thread.
     """
 
@@ -89,8 +89,11 @@ class Reads(Protocol):
         ...
 
 
-def framing(headers: Mapping[str, str]) -> Literal["chunked", "length", "close"]:
-    """How the end of the body is marked (SAFETY R4): a cut looks like the end only with `close`."""
-    if "chunked" in headers.get("transfer-encoding", "").lower():
+def framing(headers: Mapping[str, str], version: str = "HTTP/1.1") -> Literal["chunked", "length", "close"]:
+    """How the end of the body is marked (SAFETY R4): a cut looks like the end only with `close`.
+
+    Each frame of HTTP/2 says whether it is the last: that is `chunked` here.
+    """
+    if "chunked" in headers.get("transfer-encoding", "").lower() or version == "HTTP/2":
         return "chunked"
     return "length" if "content-length" in headers else "close"

@@ -145,7 +145,7 @@ async def exchange(
         yield Exchange(
             ReplyHead(response.status_code, {key.lower(): value for key, value in headers}),
             headers,
-            framing(response.headers),
+            framing(response.headers, response.http_version),
             response.extensions["streamnb.timings"],
             decoded,
             reads,
@@ -174,9 +174,10 @@ def classify(error: BaseException, host: str) -> tuple[Outcome, str]:
     if isinstance(error, TransportError):
         return Outcome(error.outcome), str(error)
     if isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout)):
-        return Outcome.CONNECT_ERROR, f"no connection to {host}: {error}. Check the base URL and the network."
+        said = str(error).removeprefix(f"{host}: ")  # another address is the proxy's
+        return Outcome.CONNECT_ERROR, f"no connection to {host}: {said}. Check the base URL and the network."
     if isinstance(error, httpx.ProxyError):
-        return Outcome.CONNECT_ERROR, f"no connection to {host}: the proxy refused ({error}). Check its password."
+        return Outcome.CONNECT_ERROR, f"no connection to {host} by the proxy: {error}. Check its address and password."
     if isinstance(error, (httpx.ReadError, httpx.WriteError)):
         return Outcome.PROTOCOL_ERROR, f"the connection to {host} broke off: {error}. {_AGAIN}"
     said = _QUOTED.sub(_as_sent, str(error).rstrip("."))
