@@ -121,7 +121,10 @@ BROKE_HTTP = r"^openai_chat: 127\.0\.0\.1:\d+ broke the HTTP protocol: "
 SOON = {"timeout_first": 0.3, "timeout_idle": 0.3}
 LATE_FIRST = r"^openai_chat: no data for 0\.3 s after the request; allow more with --timeout-first SECONDS\.$"
 LATE_IDLE = r"^openai_chat: no data for 0\.3 s \(keep-alives do not count\); allow more with --timeout-idle SECONDS\.$"
-CUT = r"^openai_chat: the stream ended without its end marker; the text is incomplete\. Run it again\."
+CUT = (
+    r"^openai_chat: the server, or something on the way, ended the stream before its end marker; "
+    r"the text is incomplete\. Run it again\."
+)
 
 STATUSES = {
     f"F7-17 {status.split()[0]} with JSON": reply(

@@ -20,6 +20,10 @@ DOWN = "The provider is overloaded or down; wait and run it again."
 SAID = "openai_chat reported an error in the stream:"
 BEARER = Call("chat.completions", stream=True, headers={"Authorization": Secret("OPENAI_API_KEY", prefix="Bearer ")})
 
+NO_MARKER = (
+    "the server, or something on the way, ended the stream before its end marker; the text is incomplete. Run it again."
+)
+
 
 def explained(
     status: int, body: bytes = b"", call: Call = BEARER, provider: str = "openai_chat", **headers: str
@@ -130,7 +134,7 @@ def test_a_step_that_is_no_json_names_the_call():
 @pytest.mark.parametrize(
     ("body", "ending", "says"),
     [
-        (TEXT, Ending(), "openai_chat: the stream ended without its end marker; the text is incomplete. Run it again."),
+        (TEXT, Ending(), f"openai_chat: {NO_MARKER}"),
         (
             TEXT + chunk(finish="content_filter"),
             Ending(),
@@ -278,7 +282,7 @@ def test_an_error_inside_a_stream_gets_the_same_hints(data, says):
     assert hinted(b"event: error\ndata: " + data + b"\n\n") == f"{WHO} {says}"
 
 
-CUT_SHORT = f"{WHO}: the stream ended without its end marker; the text is incomplete. Run it again."
+CUT_SHORT = f"{WHO}: {NO_MARKER}"
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,10 @@ _THEIR_FAULT: Final = "The fault is on the provider's side; run it again."
 _KEPT: Final = "What arrived is kept; run it again."
 _INCOMPLETE: Final = "the end marker came and says that the answer is incomplete. What arrived is kept; run it again."
 _DETAILS: Final = {
-    Outcome.TRUNCATED: "the stream ended without its end marker; the text is incomplete. Run it again.",
+    Outcome.TRUNCATED: (
+        "the server, or something on the way, ended the stream before its end marker; the text is incomplete. "
+        "Run it again."
+    ),
     Outcome.FILTERED: "the provider's content filter stopped the answer; rephrase the prompt.",
     Outcome.LIMIT: "the reply is more than this client agreed to hold; what arrived is kept.",
     Outcome.INTERRUPTED: "interrupted; what arrived is kept.",
