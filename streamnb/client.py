@@ -49,7 +49,10 @@ def stream(target: str, prompt: str = "", **keywords: Any) -> Run:
     Args:
         target: a provider's or a profile's name; `demo` needs no key and no network.
         prompt: what to say.
-        keywords: fields of `Ask`; the others are the provider's own options.
+        keywords: what else can be said, each by its name: `model`, `system`, `params` (fields of the request's body,
+            such as {"temperature": 0}), `base_url`, `key_env`, `timeout` (s), `tools`, `record`, `display`; `sim`,
+            `scenario` and `pace` for the simulator; all are fields of `streamnb.client.Ask`, where each is explained.
+            What is none of them is an option of the provider.
 
     Returns:
         The run, also when the API failed: look at `ok`, `outcome`, `error`, or call `raise_for_outcome()`.

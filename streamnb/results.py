@@ -27,7 +27,7 @@ _session: list[Run] = []
 
 
 def remember(run: Run) -> None:
-    """Add a run to the session's list; it stays there, with all it holds,."""
+    """Add a run to the session's list; it stays there, with all it holds."""
     _session.append(run)
 
 

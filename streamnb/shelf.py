@@ -104,6 +104,8 @@ def naming(path: Path) -> Iterator[None]:
     """Whatever is wrong with a run file is said with its name."""
     try:
         yield
+    except FileNotFoundError as error:
+        raise TranscriptError(f"{path}: {error.strerror}. streamnb.recordings() lists the files there are.") from error
     except OSError as error:
         raise TranscriptError(f"{path}: {error.strerror}") from error
     except StreamnbError as error:

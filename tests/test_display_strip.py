@@ -114,7 +114,7 @@ def test_reads_with_several_events_are_marked_but_not_one_upon_the_other():
     dots = next(d for d in paths(root) if d.endswith("h0"))
     assert dots.count("M") == 125
     assert all(b - a >= 8 for a, b in itertools.pairwise(int(x) for x in re.findall(r"M(\d+)", dots)))
-    assert "several events at once" in texts(root)
+    assert "several events in one read" in texts(root)
 
 
 def test_a_stall_is_shaded_and_says_its_length():

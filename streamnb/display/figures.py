@@ -19,7 +19,7 @@ DOT: Final = " \N{MIDDLE DOT} "
 
 TRUST: Final = {
     "clean": "nothing was found that bends these times",
-    "coalesced": "events shared reads, so the gaps between them are not known",
+    "coalesced": "events shared reads, so when each of them came is not known",
     "buffered": "text came in bursts: a proxy or the server held it back",
     "client_limited": "this process was too busy to read in time",
     "clock_suspect": "the clocks behind these times cannot be right",

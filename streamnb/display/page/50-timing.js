@@ -14,7 +14,13 @@ function node(tag, name, attributes = {}, ...inside) {
 }
 
 /** Milliseconds in a unit people read. @param {number} ms */
-const brief = (ms) => (ms < 1000 ? `${digits(ms)} ms` : `${digits(ms / 1000)} s`);
+const brief = (ms) => (ms < 1000 ? `${digits(ms)} ms` : inSeconds(ms / 1000));
+
+/** Seconds with their unit; a dash alone where there are none. @param {number|null|undefined} s */
+const inSeconds = (s) => (Number.isFinite(s ?? NaN) ? `${digits(s)} s` : digits(s));
+
+/** A phase has its colour also where others did not happen. */
+const REQUEST_PHASES = ["DNS", "connect", "TLS", "request", "headers", "first byte"];
 
 /** @param {number} n */
 const counted = (n) => (n || 0).toLocaleString("en-US");
@@ -53,11 +59,12 @@ function buildPhases() {
       if (shown === (shown = JSON.stringify(phases))) return;
       bar.replaceChildren();
       list.replaceChildren();
-      phases.forEach(([name, seconds, title], i) => {
-        const part = node("span", `part snb-hue${i % 6}`, { title });
+      phases.forEach(([name, seconds, title]) => {
+        const i = Math.max(0, REQUEST_PHASES.indexOf(name));
+        const part = node("span", `part snb-hue${i}`, { title });
         part.style.flexGrow = String(1000 * seconds + 0.01);
         bar.append(part);
-        list.append(node("li", `key snb-hue${i % 6}`, { title }, `${name} `, element("b", "amount", brief(seconds * 1000))));
+        list.append(node("li", `key snb-hue${i}`, { title }, `${name} `, element("b", "amount", brief(seconds * 1000))));
       });
     },
   };
@@ -65,8 +72,8 @@ function buildPhases() {
 
 /** Label, meaning and text of the figures under the chart. @type {[string, string, (lane: Lane, seen: Seen) => string][]} */
 const NUMBERS = [
-  ["TTFT", "first piece of text minus the moment the request was sent", ({ st }) => `${digits(st.ttft)} s`],
-  ["to answer", "first piece of the answer itself minus the moment the request was sent", ({ st }) => `${digits(st.ttfa)} s`],
+  ["TTFT", "first piece of text minus the moment the request was sent", ({ st }) => inSeconds(st.ttft)],
+  ["to answer", "first piece of the answer itself minus the moment the request was sent", ({ st }) => inSeconds(st.ttfa)],
   ["longest gap", "longest silence between two reads that carried text", (_, { longest }) => brief(longest || NaN)],
   ["median gap", "between reads that carried text; \u2248 where reads were merged on their way here",
     (_, { median, merged }) => (merged && median ? "\u2248 " : "") + brief(median || NaN)],

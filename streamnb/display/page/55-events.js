@@ -176,7 +176,8 @@ function buildEvents(store, lane) {
   const open = (/** @type {boolean} */ now) => {
     drawer.hidden = !now;
     opened = -1;
-    paint();
+    if (now) select(at); // the list is lower now: the row stays in sight
+    else paint();
     if (!now) list.focus();
   };
   const select = (/** @type {number} */ i) => {

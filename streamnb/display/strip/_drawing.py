@@ -23,6 +23,8 @@ _FEW: Final = 80
 """So many marks are drawn broad; more of them thin and pale, so that the line of characters is seen over them."""
 _APART: Final = 8
 """Columns between two signs for several events in one read."""
+_PHASES: Final = {name: n for n, name in enumerate(("DNS", "connect", "TLS", "request", "headers", "first byte"))}
+"""A phase has its colour also where others did not happen."""
 
 
 def one(run: Run, phases: Sequence[Phase], ink: Ink) -> tuple[str, int]:
@@ -186,7 +188,7 @@ def _phases(phases: Sequence[Phase], ink: Ink) -> tuple[list[str], int]:
     before = 0.0
     for n, phase in enumerate(phases):
         x, y = f"{n % 3 * 100 / 3:.4g}%", 12 + n // 3 * 16
-        colour = f'fill="{ink.phases[n % len(ink.phases)]}"'
+        colour = f'fill="{ink.phases[_PHASES.get(phase.name, n) % len(ink.phases)]}"'
         share = 100 * phase.seconds / total
         parts.append(f'<rect x="{x}" y="{y - 8}" width="8" height="8" {colour}/>')
         parts.append(text(f"{plain(phase.name)} {brief(phase.seconds)}", x, y, ink, dx=13))
@@ -204,7 +206,7 @@ def _legend(run: Run, ink: Ink, y: int) -> list[str]:
     rows: tuple[tuple[int, str, Callable[[int], str]], ...] = (
         (REASONING, "reasoning", lambda x: path(f"M{x} {y}v-9", ink.reasoning, "2")),
         (ANSWER, "answer", lambda x: path(f"M{x} {y}v-9", ink.answer, "2")),
-        (COALESCED, "several events at once", lambda x: path(f"M{x} {y - 4}h0", ink.text, "3.5", ROUND)),
+        (COALESCED, "several events in one read", lambda x: path(f"M{x} {y - 4}h0", ink.text, "3.5", ROUND)),
         (NO_TEXT, "no text", lambda x: path(f"M{x} {y - 1}v-5", ink.text, "2")),
     )
     parts: list[str] = []

@@ -111,6 +111,8 @@ def brief(duration_s: float) -> str:
     ms = duration_s * 1e3
     if round(ms) >= 1000:  # noqa: PLR2004 - ms in a second
         return seconds(duration_s)
+    if ms < 1:
+        return f"{ms:.2f} ms" if ms >= 0.01 else "<0.01 ms"  # noqa: PLR2004 - what a clock can tell
     return f"{ms:.0f} ms" if ms >= 10 else f"{ms:.1f} ms"  # noqa: PLR2004 - two digits
 
 
