@@ -176,13 +176,14 @@ class Meter:
         t_ns, before = chunk.t_ns, self._last_text_chunk
         self._last_text_chunk = chunk
         self.n_text_chunks += before is None or before.seq != chunk.seq
-        self.n_chars += sum(len(event.text) for event in texts)
+        self.n_chars += len(texts[0].text) if len(texts) == 1 else sum(len(event.text) for event in texts)
         self._last_text_kind = texts[-1].kind
         self._shown_reasoning = self._shown_reasoning or any(event.kind == "reasoning" for event in texts)
         gap_ns = 0 if before is None or before.call != chunk.call else t_ns - before.t_ns
         if gap_ns:  # reads with one stamp count as one
             self._gaps.add(gap_ns)
-            self._max_gap_ns = max(gap_ns, self._max_gap_ns or 0)
+            if self._max_gap_ns is None or gap_ns > self._max_gap_ns:
+                self._max_gap_ns = gap_ns
         self._last_text_ns = t_ns
         if self._first_text_ns is None:
             self._first_text_ns = t_ns
@@ -212,9 +213,11 @@ class _Median:
         self._high: list[int] = []
 
     def add(self, value: int) -> None:
-        heapq.heappush(self._high, -heapq.heappushpop(self._low, -value))
-        if len(self._high) > len(self._low):
-            heapq.heappush(self._low, -heapq.heappop(self._high))
+        low, high = self._low, self._high
+        if len(low) > len(high):
+            heapq.heappush(high, -heapq.heappushpop(low, -value))
+        else:
+            heapq.heappush(low, -heapq.heappushpop(high, value))
 
     @property
     def value(self) -> float:

@@ -62,6 +62,22 @@ def test_news_is_what_changed_and_the_state_is_the_sum_of_all_news():
     assert json.dumps(state)
 
 
+def test_an_answer_in_markdown_is_seen_at_the_pace_of_its_renderings_and_all_else_at_once():
+    made = lane()
+    made.news(2 * S)
+    assert made.due_ns(2 * S) == 2 * S
+    made.arrive(arrival(2, Event("delta", "One ")))
+    made.news(3 * S)
+    assert made.due_ns(3 * S) == 3 * S + S // 10
+    made.arrive(arrival(3, Event("delta", "two."), Event("reasoning", "hm")))
+    made.news(4 * S)
+    assert made.due_ns(4 * S) == 4 * S
+    plain = lane(style=Style(markdown=False))
+    plain.arrive(arrival(2, Event("delta", "One ")))
+    plain.news(3 * S)
+    assert plain.due_ns(3 * S) == 3 * S
+
+
 def test_a_tool_call_in_pieces_and_its_result_are_one_fold():
     made = lane()
     made.arrive(arrival(2, Event("tool_call", '{"city"', name="weather", id="t1")))

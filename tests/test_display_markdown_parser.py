@@ -57,6 +57,14 @@ def test_a_table_of_too_many_cells_is_shown_as_it_came():
     assert html.count("|b") == 600
 
 
+def test_a_table_beyond_doubt_is_paid_for_as_well():
+    head, row = "|" + "a|" * 100 + "\n|" + "-|" * 100, "\n|" + "b|" * 100
+    assert "<table>" in render(head + row * 10)
+    html = render(head + row * 600)
+    assert "<table>" not in html
+    assert html.count("b|") == 60_000
+
+
 def test_a_table_ends_a_paragraph_and_the_text_behind_it_is_no_row():
     html = render("a\n| b |\n|---|\n| c |\n\nd")
     assert [html.count(tag) for tag in ("<p>a</p>", "<table>", "<tr>", "<p>d</p>")] == [1, 1, 2, 1]

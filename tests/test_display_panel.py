@@ -39,7 +39,7 @@ def test_a_run_is_a_widget_view_alone_then_numbered_deltas_then_the_static_bundl
 def test_a_live_panel_gets_at_most_twenty_messages_in_any_second(kernel):
     seen = kernel.run("_ = run(words(400, 0.005))")
     dates = [message["header"]["date"] for message in of_type(seen, "comm_msg")]
-    assert len(dates) > 20
+    assert len(dates) > 10
     assert max(sum(date <= later < date + timedelta(seconds=1) for later in dates) for date in dates) <= 21
 
 
@@ -130,7 +130,7 @@ def test_what_the_page_asks_is_answered_while_the_run_lives_and_afterwards(kerne
     assert not any("n" in content for content in answers)
 
 
-def test_painting_by_a_given_clock_sends_twenty_a_second_and_a_heartbeat_in_silence(kernel):
+def test_painting_by_a_given_clock_sends_ten_a_second_of_markdown_and_a_heartbeat_in_silence(kernel):
     seen = kernel.run(
         "Board._open.clear()\nview = opened()\nview.phase('connecting', 0)\n"
         "for ms in range(1000):\n"
@@ -140,11 +140,20 @@ def test_painting_by_a_given_clock_sends_twenty_a_second_and_a_heartbeat_in_sile
     news = [content["lanes"][0]["st"] for content in sent(seen)]
     busy = [status for status in news if status["ms"] < 1000]
     silent = news[len(busy) :]
-    assert 19 <= len(busy) <= 21
+    assert 9 <= len(busy) <= 11
     assert answered(sent(seen)) == "x" * 1000
     phases = [status["phase"] for status in silent]
     assert phases == ["answering", "stalled", "stalled", "stalled", "stalled"]
     assert [status["ms"] for status in silent][2:] == [7000, 12000, 17000]
+
+
+def test_what_goes_out_as_it_comes_makes_twenty_messages_a_second(kernel):
+    seen = kernel.run(
+        "Board._open.clear()\nview = opened()\nview.phase('connecting', 0)\n"
+        "for ms in range(1000):\n"
+        "    view.arrive(chunk(ms / 1000, Event('reasoning', 'x')))\n    view.paint(ms * 1_000_000)"
+    )
+    assert 19 <= len(sent(seen)) <= 21
 
 
 def test_many_panels_share_two_hundred_messages_a_second(kernel):

@@ -255,3 +255,13 @@ def test_a_warning_beside_a_good_end_has_not_the_colour_of_success():
     assert "--jp-success-color1" not in good
     assert "Error:" not in good
     assert "--jp-error-color1" in bad
+
+
+def test_a_long_answer_stands_in_leaves_that_hold_each_block_once_and_a_short_one_does_not():
+    lines = [f"line {at}" for at in range(300)]
+    html = shown_by(final(), Event("delta", "\n\n".join(lines)))["text/html"]
+    leaves = html.split('<div class="snb-leaf">')[1:]
+    assert [leaf.count("<p>line") for leaf in leaves] == [32] * 9 + [12]
+    assert re.findall(r"line \d+", "".join(leaves)) == lines
+    assert html.count("<div") == html.count("</div>")
+    assert 'class="snb-leaf"' not in shown_by(final(), Event("delta", "\n\n".join(lines[:200])))["text/html"]

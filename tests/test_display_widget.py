@@ -78,3 +78,10 @@ def test_a_long_message_travels_packed_and_a_page_that_cannot_unpack_it_gets_it_
     rest = kernel.run(f"{LONG.format(2)}\nview.close(final('word'))")
     assert [message["buffers"] for message in of_type(rest, "comm_msg")] == [[], []]
     assert [content["k"] for content in sent(rest, comm_of(seen))] == ["full", "end"]
+
+
+def test_a_number_that_few_can_read_travels_as_well(kernel):
+    text = "x" * 3000
+    seen = kernel.run(f"view = opened()\nview._board._widget.send({{'k': 'far', 'n': 1, 'big': 2**70, 't': {text!r}}})")
+    (only,) = sent(seen)
+    assert (only["big"], only["t"]) == (2**70, text)

@@ -112,6 +112,8 @@ class Board:
                 return
             interval_ns = round(1e9 * max(1 / self._style.rate_hz, len(self._open) / _PER_KERNEL_HZ))
             self._due_ns = max(self._due_ns, now_ns - interval_ns) + interval_ns
+            seen_ns = min((lane.due_ns(now_ns) for lane in self.lanes if lane.final is None), default=now_ns)
+            self._due_ns = max(self._due_ns, seen_ns)
             self._sent_ns = now_ns
             self._send(message)
 

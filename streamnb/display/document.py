@@ -18,7 +18,7 @@ from streamnb.display import markdown as md
 Block = dict[str, Any]
 Op = list[Any]
 
-_RENDER_NS: Final = 100_000_000
+RENDER_NS: Final = 100_000_000
 """Between two renderings: 10 a second, and never more than a tenth of the time (S8)."""
 _REST: Final = 10
 _SLOW_NS: Final = 250_000_000
@@ -27,6 +27,8 @@ _OPEN_LIMIT: Final = 4096
 """Characters of an open block beyond which it travels as plain text until it closes."""
 _PIECE: Final = 4000
 """Characters of a piece of plain text, up to the next line end, so that a page lays out only the last one again."""
+_UNSURE: Final = 3
+"""Blocks at the end of a source that are sought again without its last line."""
 _FOLD_NS: Final = 500_000_000
 _LOOSE: Final = 200
 """So many may wait for their place; more of them take the one they have."""
@@ -92,6 +94,11 @@ class Document:
         self._growing: int | None = None  # the open block that travels as plain text
         self._known: dict[str, str] = {}
         self._dirty = False
+
+    @property
+    def rendered_ns(self) -> int | None:
+        """When the next rendering is due; None where text goes out as it comes, plain."""
+        return None if self._plain or self._growing is not None else self._due_ns
 
     # -- what arrives -------------------------------------------------------------------------------------------------
 
@@ -182,7 +189,7 @@ class Document:
         if (self._dirty and due) or (last and self._open_starts):
             before_ns = self._clock_ns()
             ops += self._render_tail(closing=last or bool(self._beyond))
-            self._due_ns = now_ns + max(_RENDER_NS, _REST * (self._clock_ns() - before_ns))
+            self._due_ns = now_ns + max(RENDER_NS, _REST * (self._clock_ns() - before_ns))
         if not self._dirty:
             ops += self._place()
         return ops + self._refresh(now_ns, last=last)
@@ -193,11 +200,15 @@ class Document:
 
     def html(self) -> str:
         """Everything that arrived as static HTML, in order: for a saved notebook. Changes nothing."""
+        return "\n".join(self.pieces())
+
+    def pieces(self) -> list[str]:
+        """The blocks of `html`, each whole in itself."""
         whole = self
         if any((self._obsolete, self._dirty, self._fresh, self._loose, self._touched, self._open_starts)):
             whole = copy.deepcopy(self)
             whole.ops(self._due_ns, last=True)
-        return "\n".join(_static(whole.blocks()))
+        return list(_static(whole.blocks()))
 
     def _put(self, block: Block) -> Iterator[Op]:
         p, before = block["p"], self._page.get(block["p"])
@@ -356,7 +367,9 @@ def _finished(tail: str, *, closing: bool) -> tuple[list[tuple[int, int]], list[
     line = tail.rfind("\n") + 1
     if line == len(tail) or (blocks and blocks[-1][0] >= line and tail[line].isalpha()):
         return blocks[:-1], blocks[-1:]
-    final = md.split(tail[:line])[:-1]
+    before = blocks[:-_UNSURE]  # an incomplete line changes what it may join, no more
+    base = blocks[len(before)][0] if before else 0
+    final = [*before, *((base + start, base + end) for start, end in md.split(tail[base:line]))][:-1]
     end = final[-1][1] if final else 0
     return final, [block for block in blocks if block[0] >= end]
 

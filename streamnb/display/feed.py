@@ -134,13 +134,15 @@ class Feed:
         """Fold everything that came since the last drain."""
         batch = Batch()
         run: list[str] = []  # reads that go on with the answer, each with one piece of it: one part, made once
-        while self._inbox:
-            item = self._inbox.popleft()
+        inbox, count, arrivals = self._inbox, self.meter.arrive, batch.arrivals
+        while inbox:
+            item = inbox.popleft()
             if isinstance(item, Arrival):
-                self.meter.arrive(item)
-                batch.arrivals.append(item)
-                if self._goes_on(item):
-                    run.append(item.events[0].text)
+                count(item)
+                arrivals.append(item)
+                events = item.events
+                if len(events) == 1 and self._goes_on(events[0], item):
+                    run.append(events[0].text)
                     continue
                 self._pour(run, batch)
                 self._call = item.chunk.call
@@ -165,12 +167,9 @@ class Feed:
         known = {name: value for name, value in final.summary.items() if not missing(value)}
         return dataclasses.replace(final, summary={**self.meter.summary(), **known})
 
-    def _goes_on(self, arrival: Arrival) -> bool:
-        """Whether a read brought the next piece of the answer and nothing else."""
-        if len(arrival.events) != 1 or arrival.chunk.call != self._streamed:
-            return False
-        (event,) = arrival.events
-        return event.kind == "delta" and not event.choice
+    def _goes_on(self, event: Event, arrival: Arrival) -> bool:
+        """Whether a read of one event brought the next piece of the answer."""
+        return event.kind == "delta" and not event.choice and arrival.chunk.call == self._streamed
 
     def _pour(self, run: list[str], batch: Batch) -> None:
         if run:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from typing import Any, Final
 
-from streamnb.display.document import Document
+from streamnb.display.document import RENDER_NS, Document
 from streamnb.display.feed import SHOWN_LIMIT, Batch, Feed, Part
 from streamnb.display.figures import number, outcome_words, rate, summary_line, verdict
 from streamnb.display.inert import visible, well_formed
@@ -65,6 +65,7 @@ class Lane:
         self._sent: dict[str, Any] = {"phases": 0, "cites": 0, "choices": []}
         self._status: dict[str, Any] = {"phase": "connecting", "ms": 0, "stop": False}
         self._n_errors_sent = 0
+        self._only_answer = False
 
     # -- what happens -------------------------------------------------------------------------------------------
 
@@ -124,8 +125,18 @@ class Lane:
         if not (news or heartbeat or status | {"ms": 0} != self._status | {"ms": 0}):
             return None
         self._status = status
+        self._only_answer = bool(batch) and all(part.place == "answer" for part in batch.parts)
         self._sent = {"phases": len(self.phases), "cites": len(self.sources.rows), "choices": list(self._choices)}
         return {"i": self.ident, "st": status} | news
+
+    def due_ns(self, now_ns: int) -> int:
+        """When more of the lane can be seen: at once, but for an answer in Markdown at the pace of its renderings.
+
+        Args:
+            now_ns: the present; the news up to now were told.
+        """
+        rendered_ns = self.document.rendered_ns if self._only_answer else None
+        return now_ns if rendered_ns is None else min(rendered_ns, now_ns + RENDER_NS)
 
     def state(self, at_ms: int = 0) -> dict[str, Any]:
         """The whole lane as the page needs it; changes nothing.
@@ -211,10 +222,10 @@ class Lane:
         chunk, n_chars, n_texts, kind = arrival.chunk, 0, 0, ""
         kinds = self._kinds
         for event in arrival.events:
-            this = event.kind
+            this, text = event.kind, event.text
             kinds[this] = kinds.get(this, 0) + 1
-            if this in TEXT_KINDS and event.text:
-                n_chars += len(event.text)
+            if text and this in TEXT_KINDS:
+                n_chars += len(text)
                 n_texts += 1
                 kind = this
         self.timeline.add(chunk.t_ns, chunk.call, chunk.seq, n_chars, n_texts, kind)

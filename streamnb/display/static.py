@@ -53,6 +53,9 @@ _CELL: Final = "border:0;background:transparent;text-align:left;padding:0 16px 0
 _ERROR: Final = f"margin:0;padding:8px 12px;white-space:pre-wrap;overflow-wrap:anywhere;{_SMALL};border-left:3px solid"
 _MARKS: Final = 480
 """More than a picture of this size can show apart; it is saved with the notebook."""
+_LEAF: Final = 32
+_LONG: Final = 8 * _LEAF
+"""Blocks of an answer beyond which it takes a browser longer than a blink to lay them all out."""
 _GOOD: Final = "var(--jp-success-color1,var(--vscode-testing-iconPassed,#2e7d32))"
 _HALTED: Final = "var(--jp-warn-color1,var(--vscode-charts-orange,#d9730d))"
 _BAD: Final = "var(--jp-error-color1,var(--vscode-errorForeground,#c62828))"
@@ -167,7 +170,12 @@ def _final(lane: Lane) -> FinalState:
 
 
 def _answer(lane: Lane) -> str:
-    shown = lane.document.html()
+    """The answer; a long one in leaves, of which a browser lays out only those in sight."""
+    blocks = lane.document.pieces()
+    if len(blocks) > _LONG:
+        leaves = ("\n".join(blocks[at : at + _LEAF]) for at in range(0, len(blocks), _LEAF))
+        blocks = [f'<div class="snb-leaf">\n{leaf}\n</div>' for leaf in leaves]
+    shown = "\n".join(blocks)
     return f'<div class="snb-doc" style="{_DOC}">\n{shown}\n</div>' if shown else ""
 
 

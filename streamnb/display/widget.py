@@ -17,9 +17,14 @@ import anywidget
 
 from streamnb.display import page
 
+try:
+    import orjson
+except ImportError:  # there is none for this Python
+    orjson = None  # type: ignore[assignment]
+
 _KEPT_PANELS: Final = 8
 _PACKED_FROM: Final = 2048
-"""Characters of JSON from which a message travels packed: of a fast stream a fourth, of a slow one nothing."""
+"""Bytes of JSON from which a message travels packed: of a fast stream a fourth, of a slow one nothing."""
 
 
 def can_hear() -> bool:
@@ -32,6 +37,13 @@ def has_subshells() -> bool:
     """True when a page may have clicks handled on a thread beside the busy one (ipykernel 7.1 and later)."""
     kernel = sys.modules.get("ipykernel")
     return kernel is not None and tuple(kernel.version_info[:2]) >= (7, 1)
+
+
+def _json(content: Any) -> bytes:
+    if orjson is not None:
+        with contextlib.suppress(TypeError):  # a number beyond 64 bits
+            return orjson.dumps(content)
+    return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 class Heard(Protocol):
@@ -76,10 +88,10 @@ class Panel(anywidget.AnyWidget):
     def send(self, content: Any, buffers: Any = None) -> None:
         """Send a message, a long one packed; remember the number of the last one."""
         self._last_n = content.get("n", self._last_n)
-        text = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
+        text = _json(content)
         if len(text) >= _PACKED_FROM and self.packs:
             # level 1: a few per cent more bytes for a fraction of the time
-            super().send({"k": "packed"}, [zlib.compress(text.encode(), 1)])
+            super().send({"k": "packed"}, [zlib.compress(text, 1)])
         else:
             super().send(content, buffers)
 

@@ -52,7 +52,7 @@ def closed_by(line: str, closer: str) -> bool:
 def install(md: MarkdownIt) -> None:
     """Teach a parser formulas: tokens `formula_block`, `formula` and, in display style, `formula` with `$$` markup."""
     md.inline.ruler.before("escape", "formula", _inline)
-    md.block.ruler.before("fence", "formula_block", _block, {"alt": ["paragraph", "reference", "blockquote", "list"]})
+    md.block.ruler.before("fence", "formula_block", block, {"alt": ["paragraph", "reference", "blockquote", "list"]})
 
 
 def _inline(state: StateInline, silent: bool) -> bool:
@@ -110,7 +110,8 @@ def _looks_formal(content: str) -> bool:
     return bool(_FORMAL.search(content)) or len(content.split()) == 1 or not _WORD.search(content)
 
 
-def _block(state: StateBlock, start_line: int, end_line: int, silent: bool) -> bool:
+def block(state: StateBlock, start_line: int, end_line: int, silent: bool) -> bool:
+    """A formula on lines of its own (a rule of the block parser)."""
     begin = state.bMarks[start_line] + state.tShift[start_line]
     line = state.src[begin : state.eMarks[start_line]]
     closer = opener(line) if line[:1] in {"$", "\\"} and not state.is_code_block(start_line) else ""

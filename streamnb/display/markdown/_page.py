@@ -25,6 +25,12 @@ _SIDES: Final = {f"text-align:{side}": f' class="snb-{side}"' for side in ("left
 class Page(RendererHTML):
     """Writes the HTML of one text; a method for each type of token that is not written as its tag alone."""
 
+    def renderInline(self, tokens: Sequence[Token], options: OptionsDict, env: EnvType) -> str:  # noqa: N802
+        """The parts of a text; most have one."""
+        if len(tokens) == 1 and tokens[0].type == "text":
+            return written(tokens[0].content)
+        return super().renderInline(tokens, options, env)
+
     def text(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: EnvType) -> str:
         """A text, with its citations."""
         del options, env

@@ -5,11 +5,13 @@ Knows markdown-it and where it is slow or careless. Must not know: HTML, how lin
 
 from __future__ import annotations
 
+import re
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from markdown_it import MarkdownIt, helpers, rules_block, rules_inline
+from markdown_it import MarkdownIt, helpers, rules_block, rules_core, rules_inline
+from markdown_it.parser_block import RuleFuncBlockType
 from markdown_it.rules_block import StateBlock
 from markdown_it.rules_core import StateCore
 from markdown_it.rules_inline import StateInline
@@ -17,6 +19,7 @@ from markdown_it.token import Token
 
 from streamnb.display.links import link_target
 from streamnb.display.markdown import _formulas
+from streamnb.display.markdown._blocks import sure_tokens
 from streamnb.display.markdown._links import dress
 from streamnb.display.markdown._marks import clean, numbers, without_marks
 from streamnb.display.markdown._page import Page
@@ -27,7 +30,21 @@ OPTIONS: Final[Mapping[str, Any]] = {"html": False, "linkify": False, "maxNestin
 """SAFETY.md 3.1; and a line end stays one, as in chats: models and bots mean it."""
 
 _DEEPEST: Final = 48
+_BEGINNINGS: Final = re.compile(r"[\n$&*<\[\\_`~]")
+"""What an inline rule begins with: a text without any of them is one token."""
 _BOXES: Final = {"[ ] ": "\N{BALLOT BOX} ", "[x] ": "\N{BALLOT BOX WITH CHECK} ", "[X] ": "\N{BALLOT BOX WITH CHECK} "}
+
+_FIRST: Final[Mapping[RuleFuncBlockType, str]] = {
+    _formulas.block: "$\\",
+    rules_block.blockquote: ">",
+    rules_block.fence: "`~",
+    rules_block.heading: "#",
+    rules_block.hr: "*-_",
+    rules_block.html_block: "<",
+    rules_block.list_block: "*+-0123456789",
+    rules_block.reference: "[",
+}
+"""What a line of theirs begins with; the other rules are asked about every line."""
 
 
 class TooDeepError(Exception):
@@ -38,6 +55,7 @@ def build(options: Mapping[str, Any] = OPTIONS) -> MarkdownIt:
     """A parser. It needs `{"work": Work}` as its environment."""
     md = MarkdownIt("js-default", dict(options), renderer_cls=Page)
     md.disable("image")
+    md.core.ruler.disable(["normalize", "linkify", "replacements", "smartquotes"])  # there is nothing for them to do
     md.helpers = types.SimpleNamespace(**{**vars(helpers), "parseLinkLabel": _label_end})  # type: ignore[assignment]
     md.normalizeLink = _target  # type: ignore[method-assign]
     md.validateLink = _is_target  # type: ignore[method-assign]
@@ -46,10 +64,32 @@ def build(options: Mapping[str, Any] = OPTIONS) -> MarkdownIt:
     md.inline.ruler.at("link", _link)
     md.inline.ruler.at("autolink", _autolink)
     md.inline.ruler.at("entity", _entity)
+    md.core.ruler.at("block", _block)
     md.core.ruler.at("inline", _inline)
+    md.core.ruler.at("text_join", _join)
     md.core.ruler.after("inline", "links", dress)
     _formulas.install(md)
+    _ask_by_first_character(md)
     return md
+
+
+def _ask_by_first_character(md: MarkdownIt) -> None:
+    """Have only those block rules asked about a line that may begin with its first character; no rule changes later."""
+    ruler = md.block.ruler
+    chains = {name: [_asked(ruler.getRules(name))] for name in ("", "paragraph", "reference", "blockquote", "list")}
+    ruler.getRules = chains.__getitem__  # type: ignore[method-assign, assignment]
+
+
+def _asked(rules: Sequence[RuleFuncBlockType]) -> RuleFuncBlockType:
+    """Several rules as one."""
+    of_any = [rule for rule in rules if rule not in _FIRST]
+    by_first = {char: [rule for rule in rules if char in _FIRST.get(rule, char)] for char in "".join(_FIRST.values())}
+
+    def ask(state: StateBlock, start_line: int, end_line: int, silent: bool) -> bool:
+        at = state.bMarks[start_line] + state.tShift[start_line]
+        return any(rule(state, start_line, end_line, silent) for rule in by_first.get(state.src[at : at + 1], of_any))
+
+    return ask
 
 
 def _target(url: str) -> str:
@@ -65,6 +105,19 @@ def _work(state: StateCore | StateBlock | StateInline) -> Work:
     return work
 
 
+def _block(state: StateCore) -> None:
+    """Find the blocks of a source whose line ends are LF, as `inert.visible` leaves them."""
+    tokens, source = sure_tokens(state.src), state.src
+    affordable = True
+    if tokens and tokens[0].type == "table_open":
+        n_columns = source.count("|", 0, source.index("\n")) + 1
+        affordable = _work(state).cells(n_columns * (source.count("\n") + 1))
+    if tokens and affordable:
+        state.tokens = tokens
+    else:
+        state.md.block.parse(source, state.md, state.env, state.tokens)
+
+
 def _inline(state: StateCore) -> None:
     """Parse texts as long as the budget lasts; what is too much for it is shown as it came."""
     work = _work(state)
@@ -75,14 +128,25 @@ def _inline(state: StateCore) -> None:
     for at, token in enumerate(state.tokens):
         if token.type != "inline":
             continue
-        around = [before.type for before in state.tokens[max(at - 2, 0) : at]]
-        if around == ["list_item_open", "paragraph_open"] and token.content[:4] in _BOXES:
+        if token.content[:4] in _BOXES and _begins_item(state.tokens[max(at - 2, 0) : at]):
             token.content = _BOXES[token.content[:4]] + token.content[4:]
         token.children = []
-        if work.text(token.content):
-            state.md.inline.parse(token.content, state.md, state.env, token.children)
-        else:
+        if not work.text(token.content):
             token.children.append(Token("as_it_came", "", 0, content=token.content))
+        elif token.content and not _BEGINNINGS.search(token.content):
+            token.children.append(Token("text", "", 0, content=token.content))
+        else:
+            state.md.inline.parse(token.content, state.md, state.env, token.children)
+
+
+def _begins_item(before: Sequence[Token]) -> bool:
+    return [token.type for token in before] == ["list_item_open", "paragraph_open"]
+
+
+def _join(state: StateCore) -> None:
+    """Join the parts of texts, where there are any."""
+    if any(token.children and (token.children[1:] or token.children[0].type != "text") for token in state.tokens):
+        rules_core.text_join(state)
 
 
 def _table(state: StateBlock, start_line: int, end_line: int, silent: bool) -> bool:

@@ -20,6 +20,7 @@ _LENGTHS: Final = "lspace rspace linethickness width height depth minsize maxsiz
 _WORDS: Final = (
     "display mathvariant stretchy fence separator columnalign accent accentunder largeop movablelimits form notation"
 )
+_IS_LENGTH: Final = frozenset(_LENGTHS.split())
 _SIDE: Final = re.compile(r"snb-(?:left|center|right)")
 _VALUES: Final[dict[tuple[str, str], re.Pattern[str]]] = {
     ("a", "href"): re.compile(r"(?:https?://|mailto:)[!#-;=?-\[\]_a-z~]+"),  # printable ASCII without " < > \ ^ ` { | }
@@ -42,7 +43,7 @@ _WORD: Final = re.compile(r"[a-z]{1,30}(?:[ -][a-z]{1,30}){0,3}")
 
 
 def _kept(tag: str, name: str, value: str) -> str | None:
-    pattern = _VALUES.get((tag, name)) or (_LENGTH if name in _LENGTHS.split() else _WORD)
+    pattern = _VALUES.get((tag, name)) or (_LENGTH if name in _IS_LENGTH else _WORD)
     return value if pattern.fullmatch(value) else None
 
 

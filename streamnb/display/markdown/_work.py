@@ -65,9 +65,11 @@ class Work:
 
     def text(self, content: str) -> bool:
         """Pay for parsing a text."""
-        count = content.count
-        n_delimiters = count("*") + count("_") + count("~") + count("\\")
-        signs = _PER_SIGN * len(_SIGNS.findall(content)) + _PER_DELIMITER * n_delimiters
+        signs = 0.0
+        if n_signs := len(_SIGNS.findall(content)):
+            count = content.count
+            n_delimiters = count("*") + count("_") + count("~") + count("\\")
+            signs = _PER_SIGN * n_signs + _PER_DELIMITER * n_delimiters
         return self.spend(_PER_CHARACTER * len(content) + signs)
 
     def search(self, n_steps: int) -> None:
