@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol
 
 import httpx
 
-from streamnb import pacing, slots
+from streamnb import slots
 from streamnb.answers import Answers
 from streamnb.conversation import ERROR_BODY_BYTES, Conversation, Reading, Step
 from streamnb.deadlines import Deadlines, Watchdog, late
@@ -115,10 +115,6 @@ class Driver:
         self._transport = transport
         self._task = asyncio.current_task()
         self._watch = Watchdog(self._task, None)
-        try:
-            await pacing.turn()
-        except asyncio.CancelledError:
-            self._abort(*self._cancelled())
         record.begin(run_line(record.info, self.target, self.prompt, self._clock.monotonic_ns(), self._keys.used))
         if self._stopped is not None:  # before its first step: nothing is sent
             self._abort(*self._cancelled())

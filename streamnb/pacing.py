@@ -8,10 +8,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Final, Literal, Protocol, get_args
-from weakref import WeakKeyDictionary
 
 from streamnb import portal
 from streamnb.errors import StreamnbError, UsageError, did_you_mean
@@ -57,44 +55,6 @@ def under_way(*, kernel_stamps: bool) -> Iterator[None]:
     finally:
         del _runs[run]
         _settle()
-
-
-class _Gate:
-    """Lets runs in, one in each round of a loop."""
-
-    def __init__(self) -> None:
-        self._waiting: deque[asyncio.Future[None]] = deque()
-
-    async def turn(self) -> None:
-        loop = asyncio.get_running_loop()
-        mine = loop.create_future()
-        self._waiting.append(mine)
-        if len(self._waiting) == 1:
-            loop.call_soon(self._next)
-        await mine
-
-    def _next(self) -> None:
-        waiting = self._waiting
-        while waiting and waiting[0].done():  # who was stopped meanwhile does not come
-            waiting.popleft()
-        if waiting:
-            waiting[0].set_result(None)
-            asyncio.get_running_loop().call_soon(self._next)
-
-
-_gates: WeakKeyDictionary[asyncio.AbstractEventLoop, _Gate] = WeakKeyDictionary()
-
-
-async def turn() -> None:
-    """Wait for a turn to start: one run does in each round of the loop.
-
-    A start takes up to a millisecond. Were many made in one round, the first tokens of the first runs would wait in
-    their sockets meanwhile, and several of them have one stamp.
-    """
-    loop = asyncio.get_running_loop()
-    if loop not in _gates:
-        _gates[loop] = _Gate()
-    await _gates[loop].turn()
 
 
 def _settle() -> None:

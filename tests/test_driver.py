@@ -180,24 +180,6 @@ async def test_a_host_that_does_not_answer_is_a_connect_error_after_the_connect_
     assert "did not answer within 0.1 s. Check the base URL and the network." in record.error
 
 
-@pytest.mark.parametrize(("stops", "outcome"), [(True, Outcome.STOPPED), (False, Outcome.INTERRUPTED)])
-async def test_who_is_stopped_before_his_turn_sends_nothing_and_has_an_outcome(
-    record: Record, written: Callable[[], Contents], stops: bool, outcome: Outcome
-):
-    with serving(hold) as server:
-        made = driver(server.origin)
-        task = asyncio.create_task(run(made, record))
-        await asyncio.sleep(0)
-        assert made._task
-        if stops:
-            made.stop()
-        else:
-            task.cancel()
-        await asyncio.wait({task})
-        assert (record.outcome, record.calls, server.requests) == (outcome, [], [])
-    assert written().end.outcome == outcome.value
-
-
 @pytest.mark.parametrize("script", [hold, begin])
 async def test_a_stop_keeps_what_arrived_and_closes_the_socket_within_a_second(script: Any, record: Record):
     with serving(script) as server:

@@ -167,29 +167,6 @@ def test_the_loop_is_patient_with_very_many_runs_whose_stamps_do_not_depend_on_i
     assert said[-1] is False
 
 
-async def test_one_run_starts_in_each_round_of_the_loop_in_the_order_of_asking():
-    loop = asyncio.get_running_loop()
-    rounds: list[int] = []
-    started: list[tuple[int, int]] = []
-
-    def count() -> None:
-        rounds.append(0)
-        loop.call_soon(count)
-
-    async def start(number: int) -> None:
-        await pacing.turn()
-        started.append((number, len(rounds)))
-
-    count()
-    tasks = [asyncio.create_task(start(number)) for number in range(6)]
-    await asyncio.sleep(0)
-    tasks[2].cancel()
-    await asyncio.wait(tasks)
-    assert [number for number, _ in started] == [0, 1, 3, 4, 5]
-    assert [later - sooner for (_, sooner), (_, later) in pairwise(started)] == [1] * 4
-    await asyncio.wait_for(pacing.turn(), 10)
-
-
 async def test_streams_that_begin_together_do_not_catch_up_together(monkeypatch: pytest.MonkeyPatch):
     after: list[float] = []
     loop = asyncio.get_running_loop()

@@ -254,6 +254,40 @@ async def test_a_request_that_says_close_is_the_last_of_its_connection(core: Dir
         assert server.accepted == 2
 
 
+# -- turns
+
+
+async def test_requests_leave_one_in_each_round_of_the_loop(core: Direct):
+    loop = asyncio.get_running_loop()
+    rounds: list[int] = []
+
+    def count() -> None:
+        rounds.append(0)
+        loop.call_soon(count)
+
+    with serving(answer) as server:
+        count()
+        left: list[int] = []
+        timings = [Timings(on_t0=lambda _: left.append(len(rounds))) for _ in range(6)]
+        flights = await asyncio.gather(*(core.send(order(server.port), one) for one in timings))
+        for flight in flights:
+            assert b"".join(await drained(flight)) == b"hello"
+    assert len(set(left)) == 6
+
+
+async def test_who_gives_up_before_his_turn_sends_nothing_and_closes(core: Direct, monkeypatch: pytest.MonkeyPatch):
+    turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    monkeypatch.setattr("streamnb.transport.direct.turn", lambda: turn)
+    with serving(answer) as server:
+        sending = asyncio.create_task(core.send(order(server.port), Timings()))
+        await until(lambda: core._flights)
+        sending.cancel()
+        await asyncio.wait({sending})
+        assert sending.cancelled()
+        assert (server.requests, core._flights, core._kept) == ([], set(), {})
+        await asyncio.to_thread(server.wait_left, 1)
+
+
 # -- the end
 
 

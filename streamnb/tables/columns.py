@@ -69,7 +69,10 @@ _DECLARED: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "headers_s": ("float64", "the call's own t0 to the reply's headers (s; transport)"),
         "first_byte_s": ("float64", "the call's own t0 to the first byte of the reply's body (s; transport)"),
         "reused": ("boolean", "whether an open connection was used again; missing when unknown"),
-        "transport": ("string", "what carried it: direct (our own HTTP/1.1), httpcore (a pool; -h2: HTTP/2), httpx (your client)"),
+        "transport": (
+            "string",
+            "what carried it: direct (our own HTTP/1.1), httpcore (-h2: HTTP/2), httpx (your client)",
+        ),
         "paused_s": ("float64", "how long the socket was not read because nobody took the bytes (s; transport)"),
     },
     "chunks": {

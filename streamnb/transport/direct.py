@@ -19,6 +19,7 @@ from streamnb.transport.link import Link
 from streamnb.transport.reads import Timings
 from streamnb.transport.reply import Headers, read_reply
 from streamnb.transport.stamps import KernelClock
+from streamnb.transport.turns import turn
 
 KEPT: Final = 20
 """Most idle connections; unlimited keep-alive costs seconds of CPU at the streams' end in other pools."""
@@ -81,6 +82,7 @@ class Direct:
             link = await self._connect(order, timings)
         flight = self._take_off(link, order, timings)
         try:
+            await turn()
             await flight.send(head, order.body, chunked=chunked, limit_s=order.timeouts.get("write"))
             await flight.head()
         except BaseException:

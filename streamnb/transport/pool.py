@@ -19,6 +19,7 @@ import httpx
 from streamnb.transport.logs import unlogged
 from streamnb.transport.network import StampedStream, StampingBackend
 from streamnb.transport.reads import Read, Take, Timings
+from streamnb.transport.turns import turn
 
 if TYPE_CHECKING:
     from streamnb.transport.lanes import Lanes
@@ -147,7 +148,8 @@ def _tracer(timings: Timings) -> Callable[[str, dict[str, Any]], Awaitable[None]
             case "send_request_headers.started" if info["request"].method != b"CONNECT":
                 if by == "http2":
                     timings.transport = "httpcore-h2"
-                timings.begin(now)
+                await turn()
+                timings.begin(time.monotonic_ns())
             case "send_request_body.complete":
                 timings.sent_ns = now
             case _:
