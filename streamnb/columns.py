@@ -261,7 +261,7 @@ class ChunkColumns:
     """
 
     def __init__(self) -> None:
-        self.call = array("i")
+        self.call = Numbers()
         self.t_ns = array("q")
         self.read_ns = array("q")
         self.wire_bytes = array("q")
