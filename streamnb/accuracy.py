@@ -32,9 +32,9 @@ class Calibration:
             kernel and the server's own way to its socket are in it: an upper bound of what the stamps are late.
         lag_p99_s: its 99th percentile, s: the `measurement_error_s` of later runs.
         median_gap_s: median gap of those streams, s.
-        largest_streams: the largest number of streams that was tried, in steps of doubling, with a 99th percentile
-            below 10 % of the median gap and at most 10 % of the pieces in shared reads; 0: not even one.
-        searched: why the search ended there: `lag` (twice as many were too late) or `time` (there may be room).
+        largest_streams: the largest number of streams that was tried, in steps of doubling or more, with a 99th
+            percentile below 10 % of the median gap and at most 10 % of the pieces in shared reads; 0: not even one.
+        searched: why the search ended there: `lag` (the next size was too late) or `time` (there may be room).
         stamp_source: where the stamps came from: kernel, read.
         machine: where that was: Python, system, cores.
         measured_ns: when, wall clock, ns since 1970.

@@ -21,22 +21,24 @@ from streamnb.tables.typed import Floats
 
 __all__ = ["Calibration", "calibrate", "known"]
 
+FIRST_GAP_S: Final = 0.01
+"""Between two pieces of the first measurement: a hundred in a second, enough for a 99th percentile."""
 GAP_S: Final = 0.02
-"""Between two pieces of a stream: 50 a second, as a model writes."""
+"""The same where more and more streams are tried: 50 a second, as a model writes."""
 LAG_SHARE: Final = 0.1
 SHARED: Final = 0.1
 """Of a read that several pieces share only the last one has a stamp of its own; the others wait for it."""
 _PIECE: Final = b'"delta":{"content":'
 _SENT: Final = re.compile(rb"^: t_ns=(\d+)\n", re.MULTILINE)
 """What the simulator writes before each piece: when it sent it."""
-FIRST_S: Final = 2.0
-STEP_S: Final = 0.5
+FIRST_S: Final = 1.0
+STEP_S: Final = 0.25
 GRACE_S: Final = 1.0
 """How much longer than planned a measurement may take."""
 TRIES: Final = 2
 """A size fails when it fails twice: other processes make some reads late, too."""
-SEARCH_S: Final = 5.0
-"""No step begins later than this: with the first measurement and the last step it makes 10 s."""
+SEARCH_S: Final = 1.5
+"""No step begins later than this: with the first measurement and the last step it makes some three seconds."""
 MOST: Final = 256
 """More sockets than that might not be had."""
 
@@ -58,11 +60,12 @@ class _Measured(NamedTuple):
 def calibrate(streams: int = 1) -> Calibration:
     """Measure how late stamps are, against the built-in simulator, which writes its send times into its streams.
 
-    Two seconds of `streams` streams with 50 pieces a second each; then half a second each of more and more streams,
-    twice as many every time, as long as the 99th percentile of their lateness stays below 10 % of the median gap and
-    at most 10 % of the pieces share a read, or until 5 s are over (10 s in all). Both processes share this machine, so
-    the figure is an upper bound. It is kept for this boot and this Python, and every later run has it as
-    `measurement_error_s`. Nothing is recorded, and `streamnb.runs()` shows none of it.
+    One second of `streams` streams with 100 pieces a second each; then a quarter of a second each of more and more
+    streams with 50, four times as many every time and at last half of what was too many, as long as the 99th percentile
+    of their lateness stays below 10 % of the median gap and at most 10 % of the pieces share a read, or until 1.5 s are
+    over (some three seconds in all). Both processes share this machine, so the figure is an upper bound. It is kept for
+    this boot and this Python, and every later run has it as `measurement_error_s`. Nothing is recorded, and
+    `streamnb.runs()` shows none of it.
 
     Args:
         streams: how many run at once in the first measurement, 1 to 256.
@@ -73,7 +76,7 @@ def calibrate(streams: int = 1) -> Calibration:
     """
     if isinstance(streams, bool) or not isinstance(streams, int) or not 1 <= streams <= MOST:
         raise UsageError(f"calibrate wants 1 to {MOST} streams, not {streams!r}.")
-    first = _measure(streams, FIRST_S)
+    first = _measure(streams, FIRST_S, FIRST_GAP_S)
     largest, searched = _search(streams, first)
     found = Calibration(
         streams=streams,
@@ -93,19 +96,29 @@ def calibrate(streams: int = 1) -> Calibration:
 
 def _search(streams: int, first: _Measured) -> tuple[int, str]:
     """The largest number of streams that were in time, and why no larger one was tried."""
-    largest, size = (streams, 2 * streams) if first.good else (0, 1)
     most = MOST if first.good else streams - 1
+    largest, size = (streams, min(4 * streams, most)) if first.good else (0, 1)
+    failed = most + 1  # the smallest that is too many
     until_s = time.monotonic() + SEARCH_S
-    while size <= most:
-        for _ in range(TRIES):
-            if time.monotonic() > until_s:
-                return largest, "time"
-            if _measure(size, STEP_S).good:
-                break
+    while largest < size < failed:
+        fits = _fits(size, until_s)
+        if fits is None:
+            return largest, "time"
+        if fits:
+            largest, size = size, min(4 * size, most) if failed > most else 2 * size
         else:
-            return largest, "lag"
-        largest, size = size, 2 * size
-    return largest, "time" if first.good else "lag"
+            failed, size = size, size // 2
+    return largest, "time" if first.good and failed > most else "lag"
+
+
+def _fits(size: int, until_s: float) -> bool | None:
+    """Whether so many streams are in time; None: there was none left to see."""
+    for _ in range(TRIES):
+        if time.monotonic() > until_s:
+            return None
+        if _measure(size, STEP_S).good:
+            return True
+    return False
 
 
 class _Probe(Session):
@@ -116,13 +129,13 @@ class _Probe(Session):
         return self.task
 
 
-def _measure(streams: int, seconds: float) -> _Measured:
+def _measure(streams: int, seconds: float, gap_s: float = GAP_S) -> _Measured:
     """Let so many streams run at once.
 
     Raises:
         CompanionError: nothing came.
     """
-    pace = {"tokens": round(seconds / GAP_S), "gap": GAP_S, "gap_dist": "constant", "ttft": GAP_S}
+    pace = {"tokens": round(seconds / gap_s), "gap": gap_s, "gap_dist": "constant", "ttft": gap_s}
     asked = ask("demo", "calibrate", pace=pace, record=False, notice=False, timeout=seconds + GRACE_S)
     probes = [_Probe(asked, NullView()) for _ in range(streams)]
     try:

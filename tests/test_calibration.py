@@ -45,9 +45,10 @@ def searched(monkeypatch: pytest.MonkeyPatch, streams: int, up_to: int) -> tuple
     return _search(streams, measure(streams, 2.0)), sizes
 
 
-def test_the_search_doubles_until_stamps_are_late(monkeypatch: pytest.MonkeyPatch):
-    assert searched(monkeypatch, 1, 11) == ((8, "lag"), [1, 2, 4, 8, 16, 16])
-    assert searched(monkeypatch, 3, 11) == ((6, "lag"), [3, 6, 12, 12])
+def test_the_search_takes_large_steps_until_stamps_are_late_and_half_of_one_back(monkeypatch: pytest.MonkeyPatch):
+    assert searched(monkeypatch, 1, 11) == ((8, "lag"), [1, 4, 16, 16, 8])
+    assert searched(monkeypatch, 1, 5) == ((4, "lag"), [1, 4, 16, 16, 8, 8])
+    assert searched(monkeypatch, 3, 11) == ((6, "lag"), [3, 12, 12, 6])
 
 
 def test_a_size_is_too_large_when_stamps_are_late_or_reads_shared():
@@ -78,20 +79,22 @@ def test_each_piece_is_as_late_as_the_read_it_came_with():
 
 
 def test_a_size_that_fails_once_by_chance_is_tried_again(monkeypatch: pytest.MonkeyPatch):
-    late = iter([True, False, False, True, True])
+    late = iter([True, False, True, True, True, True])
     monkeypatch.setattr(calibration, "_measure", lambda _size, _s: measured(0.003 if next(late) else 0.001))
     assert _search(1, measured(0.001)) == (4, "lag")
 
 
 def test_the_search_begins_at_one_where_the_asked_number_is_too_many(monkeypatch: pytest.MonkeyPatch):
-    assert searched(monkeypatch, 8, 2) == ((2, "lag"), [8, 1, 2, 4, 4])
-    assert searched(monkeypatch, 8, 7) == ((4, "lag"), [8, 1, 2, 4])
+    assert searched(monkeypatch, 8, 2) == ((2, "lag"), [8, 1, 4, 4, 2])
+    assert searched(monkeypatch, 8, 7) == ((7, "lag"), [8, 1, 4, 7])
     assert searched(monkeypatch, 4, 0) == ((0, "lag"), [4, 1, 1])
     assert searched(monkeypatch, 1, 0) == ((0, "lag"), [1])
 
 
 def test_the_search_ends_at_the_most_it_may_open(monkeypatch: pytest.MonkeyPatch):
-    assert searched(monkeypatch, 64, 10**9) == ((256, "time"), [64, 128, 256])
+    assert searched(monkeypatch, 64, 10**9) == ((256, "time"), [64, 256])
+    assert searched(monkeypatch, 100, 10**9) == ((256, "time"), [100, 256])
+    assert searched(monkeypatch, 256, 10**9) == ((256, "time"), [256])
 
 
 def test_the_search_ends_with_its_time(monkeypatch: pytest.MonkeyPatch):
@@ -116,7 +119,7 @@ def test_it_measures_real_streams_and_every_later_run_shows_the_error(quick, cac
     assert math.isnan(streamnb.stream("demo", "Hi", pace=SHORT).summary["measurement_error_s"].item())
     found = streamnb.calibrate(3)
     assert (found.streams, found.machine) == (3, accuracy.machine())
-    assert 3 < found.n <= 3 * 24  # 20 pieces each, and what is stamped around them
+    assert 3 < found.n <= 3 * 44  # 40 pieces each, and what is stamped around them
     assert 0 < found.lag_p50_s <= found.lag_p99_s
     assert found.median_gap_s > 0
     assert set(found.stamp_source.split()) <= {"kernel", "read"}
