@@ -144,6 +144,24 @@ def test_a_text_that_only_the_end_brought_is_shown_once():
     assert shown(spoken.state()["doc"]) == "All of it."
 
 
+def test_the_account_at_the_end_counts_what_came_since_the_last_news():
+    made = lane()
+    made.arrive(arrival(2, Event("delta", "One ")))
+    made.news(4 * S)
+    made.arrive(arrival(5, Event("delta", "two.")))
+    made.arrive(arrival(6, Event("delta", " Three.")))
+    account = made.finish(final("One two. Three."))["lane"]["st"]
+    assert (account["chars"], account["chunks"], account["ms"], account["kinds"]) == (15, 3, 6000, {"delta": 3})
+    assert made.state()["st"] == account
+    quick = lane()
+    quick.arrive(arrival(2, Event("delta", "All.")))
+    account = quick.finish(final("All."))["lane"]["st"]
+    assert (account["t0_ms"], account["chars"], account["phase"]) == (1000, 4, "done")
+    waited = lane()
+    waited.news(9 * S)
+    assert waited.finish(final())["lane"]["st"]["ms"] == 9000
+
+
 def test_phases_are_asked_for_until_text_is_here_and_once_more_at_the_end():
     look = Look()
     made = lane(look=look)

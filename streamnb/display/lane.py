@@ -200,7 +200,9 @@ class Lane:
         summary = final.summary
         per_s, unit = rate(summary)
         figures = {"ttft": _json(summary.get("ttft_s")), "ttfa": _json(summary.get("ttfa_s")), "rate": _json(per_s)}
-        status = self._status | {"phase": "done", "unit": unit, "kinds": dict(self._kinds)} | figures
+        last = self.status(self.timeline.end_ns or self.began_ns or 0)  # what came since the last news counts as well
+        clock = {"ms": max(last["ms"], self._status["ms"])}
+        status = last | clock | {"phase": "done", "unit": unit} | figures
         out = {"verdict": verdict(final.outcome), "outcome": outcome_words(final.outcome), "line": summary_line(final)}
         errors = [_safe(final.error)] if final.error else []
         return {"st": status, "out": out, "e": errors}
