@@ -23,10 +23,19 @@ _TABS = ("answer", "timing", "events", "request")
 
 
 class ChatStreamError(StreamnbError):
-    """A cell that failed, in one line: no traceback, but a real error that stops the cells behind it."""
+    """A cell that failed, in one line: no traceback, but a real error that stops the cells behind it.
+
+    Args:
+        message: what went wrong.
+        short: what the cell says instead where a panel above it has said the message already.
+    """
+
+    def __init__(self, message: str, short: str = "") -> None:
+        super().__init__(message)
+        self._short = short
 
     def _render_traceback_(self) -> list[str]:
-        return [f"chatstream: {self}"]
+        return [f"chatstream: {self._short or self}"]
 
 
 class ChatStreamInterrupt(KeyboardInterrupt):
@@ -126,7 +135,8 @@ class ChatStream(Magics):
             return self._in_background(session, output)
         run = self._wait(session, output)
         if run.outcome is not None and run.outcome.value != "stopped":
-            run.raise_for_outcome()
+            ended = run.outcome.value.replace("_", " ")
+            _raise_for_outcome(run, keywords["display"], f"{ended}; the error is said above.")
         return None
 
     def _race(self, targets: list[str], prompt: str, keywords: dict[str, Any], output: str | None) -> None:
@@ -140,7 +150,7 @@ class ChatStream(Magics):
             race.wait()
         except KeyboardInterrupt:
             raise ChatStreamInterrupt("the race was interrupted; what arrived is kept.") from None
-        race.raise_for_outcome()
+        _raise_for_outcome(race, keywords["display"], "every run of the race failed; the errors are said above.")
 
     def _in_background(self, session: Any, output: str | None) -> Any:
         """The handle: in the variable where one is named, else as the cell's value."""
@@ -182,6 +192,16 @@ class ChatStream(Magics):
         parent = kernel.get_parent() if kernel is not None else {}
         cell = parent.get("metadata", {}).get("cellId")
         return str(cell) if cell else str(self._ip.execution_count)
+
+
+def _raise_for_outcome(done: Any, display: str, short: str) -> None:
+    """Raise what went wrong; below a panel in short. Headless it stays whole: there this line is what a log shows."""
+    from streamnb.display import resolve_mode
+
+    try:
+        done.raise_for_outcome()
+    except StreamnbError as error:
+        raise ChatStreamError(str(error), short if resolve_mode(display) == "panel" else "") from None
 
 
 def _body(cell: str) -> str:

@@ -6,6 +6,7 @@ Knows option names and their help. Must not know: IPython, how a run is made, va
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import shlex
 from collections.abc import Sequence
@@ -20,6 +21,8 @@ from streamnb.settings import PROFILES, companion, options_of, split_target
 _USAGE: Final = "%%chatstream TARGET [options], the prompt below it"
 _NO_TARGET: Final = f"name a target first: {_USAGE}. The simulator needs no key: %%chatstream demo"
 _BELOW: Final = "the prompt goes below the line, other targets before the options, and values with blanks in quotes."
+_WIDTH: Final = 79
+"""Columns of the help: a terminal, and the pager of a notebook beside its cells, show so many."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -168,7 +171,13 @@ def parse_replay(line: str) -> tuple[str, dict[str, Any]]:
 
 def build_parser(*targets: str | None) -> argparse.ArgumentParser:
     """The parser for the options of targets: the common ones, and those of their providers."""
-    parser = _Parser(prog="%%chatstream TARGET", add_help=False, allow_abbrev=False, usage=argparse.SUPPRESS)
+    parser = _Parser(
+        prog="%%chatstream TARGET",
+        add_help=False,
+        allow_abbrev=False,
+        usage=argparse.SUPPRESS,
+        formatter_class=functools.partial(argparse.HelpFormatter, width=_WIDTH),
+    )
     common = parser.add_argument_group("for every target")
     add = common.add_argument
     add("--model", metavar="M", help="model name, where the API has one")
@@ -199,7 +208,8 @@ def build_parser(*targets: str | None) -> argparse.ArgumentParser:
     add("--no-kernel-stamps", action="store_const", const=False, dest="kernel_stamps", help=off)
     apart = "capture in a process of its own, which no cell holds up"
     add("--isolate", action="store_const", const=True, help=apart)
-    add("--parse", metavar="auto|arrival|deferred", help="when to understand what arrives (auto: at once)")
+    when = "when to understand what arrives (auto: at once; from 64 runs on later)"
+    add("--parse", metavar="auto|arrival|deferred", help=when)
     add("--sim", action="store_const", const=True, help="use the built-in simulator; your key is not sent")
     add("--scenario", metavar="NAME", help="what the simulator does: stall, error, truncate, http-429, ...")
     add("--pace", metavar="K=V", action=_Pair, help="the simulator's pace: ttft, gap, tokens, seed, ... (seconds)")
@@ -311,16 +321,23 @@ def help_text() -> str:
   %%chatstream demo -o answer
   Why do rivers meander?
 
-Then `answer.text`, `answer.summary`, `answer.events`, `answer.chunks`, `answer.calls`, `answer.frames`.
+Then `answer.text`, `answer.summary`, `answer.events`, `answer.chunks`,
+`answer.calls`, `answer.frames`.
 
 targets that need no key:
 {targets}
-  or a provider: see %chatstream providers; add --sim to any of them to use the simulator
+  or a provider: see %chatstream providers;
+  add --sim to any of them to use the simulator
 
 {parser.format_help()}
-%%chatstream TARGET TARGET:MODEL [--repeat N] [-o NAME]    the cell to all of them at once: NAME.compare(), NAME.table
-%chatstream providers | runs | last     tables of what there is; the latest run
-%chatstream TARGET [options]            a run without a prompt, where the API allows it
-%chatstream replay FILE|RUN [--speed X|max] [-o NAME]    a recording again, at its own pace; nothing is sent
-%config ChatStream                      defaults: display, record, timeouts, and the panel's looks
+%%chatstream TARGET TARGET:MODEL [--repeat N] [-o NAME]
+    the cell to all of them at once: NAME.compare(), NAME.table
+%chatstream providers | runs | last
+    tables of what there is; the latest run
+%chatstream TARGET [options]
+    a run without a prompt, where the API allows it
+%chatstream replay FILE|RUN [--speed X|max] [-o NAME]
+    a recording again, at its own pace; nothing is sent
+%config ChatStream
+    defaults: display, record, timeouts, and the panel's looks
 """

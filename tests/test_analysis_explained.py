@@ -107,5 +107,9 @@ def test_ttft_holds_unless_the_first_text_shared_its_read():
     assert ". Total and close_s hold, " in said("coalesced", shared_reads=(0.5, 0.1), first_text_shared=(0.04, 0.006))
 
 
+def test_a_process_that_was_too_busy_is_told_of_a_capture_outside_of_it():
+    assert "isolate=True (--isolate)" in said("client_limited", first_text_lag=(0.25, 0.0005))
+
+
 def test_no_lateness_at_all_is_said_as_such():
     assert "was at least 0 ms late" in said("client_limited", client_lag_p90=(0.0, 0.0))

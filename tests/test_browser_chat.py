@@ -84,12 +84,21 @@ def three_turns_with_voiceflow(chat: Chat) -> None:
     chat.idle()
 
 
+def a_greeting_in_one_message_has_no_chart(turn) -> None:
+    turn.get_by_role("tab", name="Timing").click()
+    expect(turn.locator(".snb-phases")).to_be_visible()
+    expect(turn.locator(".snb-number", has_text="streamed characters").locator("dd")).to_have_text("0")
+    expect(turn.locator(".snb-chart")).to_be_hidden()
+    turn.get_by_role("tab", name="Answer").click()
+
+
 def three_turns_with_typebot(chat: Chat) -> None:
     expect(chat.hint).to_have_text("typebot speaks first: start it, or write.")
     chat.go.click()
     expect(chat.answer).to_contain_text("Ask me anything.")
     expect(chat.area).to_have_attribute("placeholder", "Type your answer")
     chat.idle()
+    a_greeting_in_one_message_has_no_chart(chat.turns.first)
     chat.type("Why do rivers")
     chat.page.keyboard.press("Shift+Enter")
     chat.page.keyboard.type("meander?")

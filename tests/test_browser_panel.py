@@ -41,7 +41,7 @@ def test_tokens_arrive_though_messages_get_lost_the_clock_ticks_in_silence_and_t
     expect(page.locator(".snb-answer")).to_contain_text("Rivers meander because")
     expect(page.locator(".snb-answer")).to_contain_text(PROSE[:90])
     expect(page.locator(".snb-reasoning")).not_to_have_attribute("open", "")
-    expect(page.locator(".snb-ttft")).to_contain_text(re.compile(r"0\.\d\d\d s"))
+    expect(page.locator(".snb-ttft")).to_contain_text(re.compile(r"\d m?s"))
     expect(chip).to_contain_text("stalled 1.")
     before = seconds(page)
     expect(chip).to_contain_text("stalled 2.")

@@ -33,6 +33,7 @@ def test_columns_fill_in_parallel_somebody_leads_and_a_bundle_with_table_and_pic
     race = cell(page, 1).locator(".snb-panel")
     together(race)
     expect(race.locator(".snb-leader .snb-who .snb-names").first).to_have_text(re.compile("demo:a|demo:b|oliver"))
+    expect(race.locator(".snb-leader .snb-name").first).to_have_text(re.compile("TTFT\n(round 1|medians of 2 rounds)"))
     expect(race.locator(".snb-strip .snb-lettertext")).to_have_text(["A", "B", "C"])
     for lane in range(3):
         expect(race.locator(".snb-lanerow .snb-istext").nth(lane)).to_have_attribute("d", re.compile("M.*M.*M"))
@@ -47,6 +48,9 @@ def test_columns_fill_in_parallel_somebody_leads_and_a_bundle_with_table_and_pic
     assert all(widths)
     page.set_viewport_size({"width": 1400, "height": 1800})
     shot(bundle, "race-bundle")
+    page.set_viewport_size({"width": 400, "height": 1800})
+    spills = "(all) => all.map((one) => one.scrollWidth - one.clientWidth)"
+    assert set(bundle.locator(".snb-picture, .snb-static div:has(> table)").evaluate_all(spills)) == {0}
     (output,) = outputs(page, 1)
     assert set(output["data"]) == {"text/html", "text/plain"}
     assert "widget-view" not in json.dumps(output)

@@ -46,7 +46,7 @@ def test_an_answer_is_streamed_and_kept_and_the_file_named(capsys: pytest.Captur
     assert record("demo", *FAST, "--", "Why", "do", "rivers", "meander?") == 0
     run, said = latest(), capsys.readouterr()
     assert said.out.startswith(run.text)
-    assert "complete \N{MIDDLE DOT} ttft" in said.out
+    assert "complete \N{MIDDLE DOT} TTFT" in said.out
     assert said.err == f"recorded: {run.path}\n"
     assert run.prompt.text == "Why do rivers meander?"
 

@@ -92,7 +92,7 @@ def test_a_transcript_has_every_turn_with_answer_sources_choices_and_outcome(boa
     assert both["text/plain"] == "as text\u241b"
     page = both["text/html"]
     text = re.sub(r"<[^>]*>", "", page.partition("</style>")[2])
-    words = ["Why?\nReally?", "Because.", "Rivers (rivers.example)", "web", "choices: Yes \u00b7 No", "ttft"]
+    words = ["Why?\nReally?", "Because.", "Rivers (rivers.example)", "web", "choices: Yes \u00b7 No", "TTFT"]
     words += ["More", "Half", "demo: stopped.", "stopped", "Still", "running"]
     at = 0
     for word in words:

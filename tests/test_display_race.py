@@ -54,24 +54,25 @@ def racer(name: str, *results: Result) -> Racer:
 
 def test_the_first_text_leads_and_says_how_far_it_is_ahead():
     racers = [live("a", meter(0.3, 0.4)), live("b", meter(0.2, 0.5)), live("c", meter())]
-    assert lead("TTFT", racers) == Lead(1, "0.200 s", "1.5x ahead")
+    assert lead("TTFT", racers) == Lead(1, "200 ms", "1.5x ahead", "round 1")
 
 
 def test_reasoning_is_a_first_text_but_no_answer():
     racers = [live("thinks", meter(0.1, 0.2, kind="reasoning")), live("answers", meter(0.3, 0.4))]
     assert lead("TTFT", racers).at == 0
-    assert lead("to answer", racers) == Lead(1, "0.300 s", "")
+    assert lead("to answer", racers) == Lead(1, "300 ms", "", "round 1")
 
 
 def test_the_largest_rate_leads():
     racers = [live("a", meter(0.0, 0.5, 1.0)), live("b", meter(0.0, 0.1, 0.2))]
-    assert lead("rate", racers) == Lead(1, "10.0 chunks/s", "5.0x ahead")
+    assert lead("rate", racers) == Lead(1, "10.0 chunks/s", "5.0x ahead", "round 1")
 
 
 def test_chunks_and_tokens_do_not_compare():
     racers = [live("a", meter(0.1, 1.1, tokens=51)), live("b", meter(0.1, 1.1))]
-    assert lead("rate", racers) == Lead(None, "", "chunks/s and tokens/s do not compare")
-    assert lead("rate", [racers[0], live("c", meter(0.1, 1.1, tokens=101))]) == Lead(1, "100 tokens/s", "2.0x ahead")
+    assert lead("rate", racers) == Lead(None, "", "chunks/s and tokens/s do not compare", "round 1")
+    counted = [racers[0], live("c", meter(0.1, 1.1, tokens=101))]
+    assert lead("rate", counted) == Lead(1, "100 tokens/s", "2.0x ahead", "round 1")
 
 
 @pytest.mark.parametrize("metric", ["TTFT", "to answer", "total", "rate", "done"])
@@ -81,8 +82,8 @@ def test_what_is_missing_leads_nothing(metric: str):
 
 def test_nobody_is_done_before_its_stream_has_ended():
     racers = [live("a", meter(0.1, 0.2)), racer("b", result(**ANSWERED))]
-    assert lead("done", racers) == Lead(1, "1.30 s", "")
-    assert lead("total", [racers[0]]) == Lead(0, "0.200 s", "")  # so far
+    assert lead("done", racers) == Lead(1, "1.30 s", "", "round 1")
+    assert lead("total", [racers[0]]) == Lead(0, "200 ms", "", "round 1")  # so far
 
 
 @pytest.mark.parametrize(
@@ -101,22 +102,32 @@ def test_how_far_ahead_is_said_as_closely_as_it_is_known(one: float, other: floa
 
 def test_rounds_are_compared_by_medians_with_the_one_under_way():
     racers = [
-        racer("a", *(result(ttft_s=value) for value in (0.1, 0.3, 0.2))),
-        Racer("b", [result(ttft_s=0.2), result(ttft_s=0.4)], meter(0.6).summary()),
+        racer("a", *(result(number=number, ttft_s=value) for number, value in enumerate((0.1, 0.3, 0.2), 1))),
+        Racer("b", [result(ttft_s=0.2), result(number=2, ttft_s=0.4)], meter(0.6).summary(), 3),
     ]
-    assert lead("TTFT", racers) == Lead(0, "0.200 s", "2.0x ahead, by medians")
+    assert lead("TTFT", racers) == Lead(0, "200 ms", "2.0x ahead", "medians of 3 rounds")
+
+
+def test_a_lead_says_which_round_its_figures_are_of():
+    def racers(seen: Meter, *failed: Result) -> list[Racer]:
+        return [Racer(name, [*failed, result(number=2, ttft_s=0.2)], seen.summary(), 3) for name in "ab"]
+
+    assert lead("TTFT", racers(meter())).over == "round 2"  # the third has begun and has no text yet
+    assert lead("TTFT", racers(meter(0.3))).over == "medians of 2 rounds"
+    assert lead("TTFT", racers(meter(0.3), result(Outcome.TRUNCATED, ttft_s=0.1))).over == "medians of 2 rounds"
+    assert lead("done", racers(meter())).over == ""
 
 
 def test_a_rate_under_way_counts_only_while_no_other_is_known():
     ended = {"rate_per_s": 4.0, "rate_unit": "chunks/s"}
-    assert Racer("a", [result(**ended)], meter(0.0, 0.1).summary()).values("rate") == ([4.0], "chunks/s")
-    assert live("a", meter(0.0, 0.1)).values("rate") == ([10.0], "chunks/s")
+    assert Racer("a", [result(**ended)], meter(0.0, 0.1).summary()).values("rate") == ([4.0], "chunks/s", [1])
+    assert live("a", meter(0.0, 0.1)).values("rate") == ([10.0], "chunks/s", [1])
 
 
 def test_failed_runs_are_counted_and_not_timed():
     fast_and_cut = racer("a", result(Outcome.TRUNCATED, "cut", ttft_s=0.01), result(ttft_s=0.5))
     assert lead("TTFT", [fast_and_cut, racer("b", result(ttft_s=0.4))]).at == 1
-    assert table([fast_and_cut], 2)[1][:3] == ["a", "1 of 2 ok", "0.500 s"]
+    assert table([fast_and_cut], 2)[1][:3] == ["a", "1 of 2 ok", "500 ms"]
 
 
 # -- the table ----------------------------------------------------------------------------------------------------
@@ -126,8 +137,8 @@ def test_one_round_shows_each_run_as_it_was():
     racers = [racer("a", result(**ANSWERED)), racer("b", result(Outcome.TRUNCATED, "cut", ttft_s=0.3)), Racer("c")]
     assert table(racers, 1) == [
         ["target", "outcome", "TTFT", "to answer", "total", "rate", "tokens"],
-        ["a", "complete", "0.200 s", "0.200 s", "1.20 s", "100 tokens/s", "101"],
-        ["b", "truncated", "0.300 s", "\u2013", "\u2013", "\u2013", "\u2013"],
+        ["a", "complete", "200 ms", "200 ms", "1.20 s", "100 tokens/s", "101"],
+        ["b", "truncated", "300 ms", "\u2013", "\u2013", "\u2013", "\u2013"],
         ["c", "\u2013", "\u2013", "\u2013", "\u2013", "\u2013", "\u2013"],
     ]
     assert title(racers, 1) == "race \u00b7 3 targets"
@@ -136,7 +147,7 @@ def test_one_round_shows_each_run_as_it_was():
 def test_several_rounds_show_medians_and_how_many_they_are_of():
     ttft = (0.1, 0.5, 0.2)
     racers = [racer("a", *(result(number=n, **ANSWERED | {"ttft_s": t}) for n, t in enumerate(ttft, 1)))]
-    assert table(racers, 3)[1] == ["a", "3 of 3 ok", "0.200 s", "0.200 s", "1.20 s", "100 tokens/s", "101"]
+    assert table(racers, 3)[1] == ["a", "3 of 3 ok", "200 ms", "200 ms", "1.20 s", "100 tokens/s", "101"]
     assert "3 rounds, medians" in title(racers, 3)
 
 
@@ -188,7 +199,7 @@ def test_a_terminal_gets_a_line_when_a_run_ends_and_the_table_at_the_end():
     shown.paint(S)
     assert out.getvalue() == ""
     second.close(final(**ANSWERED))
-    figures = "complete \u00b7 ttft 0.200 s \u00b7 total 1.20 s \u00b7 101 tokens \u00b7 100 tokens/s"
+    figures = "complete \u00b7 TTFT 200 ms \u00b7 total 1.20 s \u00b7 101 tokens \u00b7 100 tokens/s"
     assert out.getvalue() == f"demo (2) \u00b7 simulated: {figures}\n"
     first.close(final(outcome=Outcome.HTTP_ERROR, error="404 \x1b[31mred"))
     first.close(final(**ANSWERED))
@@ -325,7 +336,7 @@ def test_the_best_of_each_column_is_marked_and_nothing_is_where_one_runs_alone()
         return _Page(race_page.bundle(racers, 1, ())["text/html"]).texts.get("strong", [])
 
     fast, slow = racer("a", result(**ANSWERED)), racer("b", result(**ANSWERED | {"ttft_s": 0.3, "tpot_s": 0.02}))
-    assert marked(slow, fast)[:1] == ["0.200 s"]
+    assert marked(slow, fast)[:1] == ["200 ms"]
     assert "100 tokens/s" in marked(slow, fast)
     assert marked(fast) == []
 
@@ -399,11 +410,12 @@ def test_a_page_is_told_the_round_and_who_leads_by_the_clock_that_is_handed_in(p
     panel.paint(2 * S)
     told = panel.board.state()["race"]
     assert (told["round"], told["rounds"], told["order"], len(told["targets"])) == (1, 2, "order 0", 2)
-    assert [one["metric"] for one in told["leaders"]] == ["TTFT", "to answer", "rate", "done"]
+    names = ["TTFT\nround 1", "to answer\nround 1", "rate\nno figure yet", "done\nno figure yet"]
+    assert [one["metric"] for one in told["leaders"]] == names
     assert told["leaders"][0] == {
-        "metric": "TTFT",
+        "metric": names[0],
         "lane": told["targets"][1],
-        "value": "0.200 s",
+        "value": "200 ms",
         "ahead": "2.0x ahead",
     }
     assert [one["lane"] for one in told["leaders"][2:]] == [None, None]

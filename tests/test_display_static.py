@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import math
 import re
 from html.parser import HTMLParser
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamnb.display import Final, Header, bundle
+from streamnb.display import Final, Header, Phase, bundle
 from streamnb.display.feed import SHOWN_LIMIT
 from streamnb.display.inert import visible, well_formed
 from streamnb.display.links import link_host, link_target
@@ -17,7 +18,7 @@ from streamnb.events import Arrival, Chunk, Event, Outcome
 HEADER = Header("openai_chat", "small-talk-1", "demo", "127.0.0.1:8000", "run-1", "recorded to runs/")
 ALLOWED_TAGS = {
     *("style", "div", "h4", "span", "details", "summary", "pre", "p"),
-    *("strong", "ol", "li", "a", "table", "tr", "th", "td"),
+    *("strong", "ol", "li", "a", "table", "tbody", "tr", "th", "td"),
     "img",  # the picture of the timing, in the page itself
 }
 ALLOWED_ATTRIBUTES = {"style", "class", "title", "href", "target", "rel", "value"}
@@ -29,10 +30,17 @@ def final(text="Because.", outcome=Outcome.COMPLETE, error=None, summary=None, c
     return Final(text=text, outcome=outcome, error=error, summary=summary or {}, citations=citations, **rest)
 
 
-def shown_by(final: Final, *events: Event, header: Header = HEADER) -> dict[str, str]:
+def shown_by(final: Final, *events: Event, header: Header = HEADER, look=None) -> dict[str, str]:
     """The bundle of a run that brought these events, or only its final state."""
     chunk = Chunk(0, 0, 1, 1, 1, b"x")
-    return bundle([Arrival(chunk, events)] if events else [], final, header)
+    return bundle([Arrival(chunk, events)] if events else [], final, header, look)
+
+
+class _Phases:
+    """All that a bundle asks about a run: how its request went."""
+
+    def phases(self) -> list[Phase]:
+        return [Phase("headers", 0.01, "until the reply's headers")]
 
 
 class _Page(HTMLParser):
@@ -64,7 +72,7 @@ def page(*events: Event, **kwargs) -> _Page:
 def test_it_has_html_and_plain_text_and_no_markdown():
     shown = shown_by(final(summary={"ttft_s": 0.152, "e2e_s": 1.43}))
     assert set(shown) == {"text/html", "text/plain"}
-    assert shown["text/plain"] == "Because.\n\ncomplete \u00b7 ttft 0.152 s \u00b7 total 1.43 s \u00b7 0 chunks"
+    assert shown["text/plain"] == "Because.\n\ncomplete \u00b7 TTFT 152 ms \u00b7 total 1.43 s \u00b7 0 chunks"
 
 
 def test_it_reads_well_without_any_style():
@@ -82,7 +90,7 @@ def test_it_reads_well_without_any_style():
     assert [text.strip() for text in shown.texts["pre"]] == ["hm"]
     assert "Because." in [text.strip() for text in shown.texts["p"]]
     assert shown.texts["th"][:3] == ["TTFT", "to answer", "total"]
-    assert shown.texts["td"][:3] == ["0.100 s", "1.60 s", "\u2013"]
+    assert [cell.strip() for cell in shown.texts["td"][:3]] == ["100 ms", "1.60 s", "\u2013"]
     assert "The server is overloaded" in "".join(shown.texts["strong"])
     assert "recorded to runs/" in "".join(shown.texts["p"])
 
@@ -102,6 +110,25 @@ def test_a_stop_on_purpose_is_not_called_an_error():
 def test_missing_figures_are_dashes_not_zeros():
     cells = page(summary={"ttft_s": math.nan, "n_chunks": None, "tokens_out": 7}).texts["td"]
     assert [cell.strip() for cell in cells] == ["\u2013"] * 4 + ["0", "0", "7", "\u2013"]
+
+
+def test_a_run_without_streamed_text_shows_no_chart_and_no_times_to_doubt():
+    look = _Phases()
+    greeting = shown_by(final("", summary={"verdict": "no_stream"}), Event("message", "Hello"), look=look)
+    answer = shown_by(final("Hi", summary={"verdict": "clean", "ttft_s": 0.1}), Event("delta", "Hi"), look=look)
+    coded = [re.search('base64,([^"]*)', one["text/html"])[1] for one in (greeting, answer)]
+    pictures = [base64.b64decode(picture).decode() for picture in coded]
+    assert ["headers 10 ms" in one for one in pictures] == [True, True]
+    assert ["silence before each read" in one for one in pictures] == [False, True]
+    assert ["verdict" in one["text/html"] for one in (greeting, answer)] == [False, True]
+    assert "<img" not in shown_by(final("", summary={"verdict": "no_stream"}), Event("message", "Hello"))["text/html"]
+
+
+def test_figures_are_rows_of_label_and_value_that_wrap_where_there_is_little_room():
+    table = re.search(r"<table.*?</table>", page(summary={"ttft_s": 0.1}).html, re.DOTALL)[0]
+    rows = [re.findall(r"<t[hd][^>]*>([^<]*)", row) for row in table.split("<tr")[1:]]
+    assert rows[:2] == [["TTFT", "100 ms"], ["to answer", "\u2013"]]
+    assert table.count("<tr") == table.count("display:inline-block")
 
 
 def test_messages_tool_calls_and_notes_keep_their_place_in_the_answer():

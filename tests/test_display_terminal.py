@@ -53,7 +53,7 @@ def test_deltas_stand_as_they_came_and_one_line_sums_up():
     view.close(final("Rivers meander."))
     view.close(final("twice"))
     assert seen == ["Rivers ", "Rivers meander", "Rivers meander."]
-    summary = "complete \u00b7 ttft 0.100 s \u00b7 total 0.300 s \u00b7 3 chunks \u00b7 10.0 chunks/s"
+    summary = "complete \u00b7 TTFT 100 ms \u00b7 total 300 ms \u00b7 3 chunks \u00b7 10.0 chunks/s"
     assert stream.getvalue() == f"Rivers meander.\n{summary}\nrecorded to runs\n"
 
 

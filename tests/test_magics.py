@@ -176,6 +176,20 @@ def test_unloading_takes_back_what_loading_added(lab: Kernel) -> None:
     assert lab.run("%load_ext streamnb").ok
 
 
+def test_an_error_that_a_panel_has_said_is_not_said_again_below_it(lab: Kernel) -> None:
+    for line, words in (
+        ("demo --scenario http-429", "http error; the error is said above."),
+        ("demo demo:b --scenario http-429", "every run of the race failed; the errors are said above."),
+    ):
+        cell = lab.run(f"%%chatstream {line} {FAST}\nHi", headless=False)
+        assert cell.errors == [f"chatstream: {words}"]
+        assert "answered 429" in cell.reply["evalue"]  # who catches it has the message
+        saved = cell.contents("update_display_data")[-1]["data"]
+        assert all("answered 429" in saved[form] for form in ("text/html", "text/plain"))
+    cell = lab.run(f"%%chatstream demo --scenario http-429 --display static {FAST}\nHi", headless=False)
+    assert "answered 429" in cell.errors[0]
+
+
 def test_an_api_error_is_one_line_and_fails_nbclient(tmp_path: Path) -> None:
     cells = ["%load_ext streamnb", f"%%chatstream demo --scenario http-429 --no-record {FAST}\nHi"]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])

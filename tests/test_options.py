@@ -140,6 +140,13 @@ def test_a_value_is_json_if_it_parses(text: str, value: object) -> None:
     assert json_value(text) == value
 
 
+def test_the_help_fits_a_terminal_of_eighty_columns_however_wide_this_one_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    wide = [line for page in (help_text(), build_parser("typebot").format_help()) for line in page.splitlines()]
+    assert max(map(len, wide)) < 80
+    assert "auto: at once; from 64 runs on later" in " ".join(help_text().split())
+
+
 def test_the_help_names_every_common_option_and_profile() -> None:
     page = help_text()
     for word in (

@@ -25,7 +25,7 @@ README = ROOT / "README.md"
 BLOCKS = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
 SHOWN = (
     *("runs", "events", "chunks", "calls", "citations", "frames", "gaps", "stalls"),
-    *("tokens", "token_totals", "compare", "recordings"),
+    *("lags", "evidence", "percentiles", "tokens", "token_totals", "compare", "recordings"),
 )
 FLOORS = {"ipywidgets"}
 """Not imported: anywidget builds on it, and we want a version of it."""

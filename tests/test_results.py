@@ -114,9 +114,9 @@ def test_the_row_has_the_verdict_and_the_displays_say_it_where_there_is_a_doubt(
     assert (good.verdict.name, good.row()["verdict"], good.summary["verdict"].item()) == ("clean", "clean", "clean")
     assert (bad.verdict.name, bad.row()["verdict"]) == ("coalesced", "coalesced")
     shown = [one._repr_mimebundle_() for one in (good, bad)]
-    assert ["times:" in one["text/plain"] for one in shown] == [False, True]
-    assert "times: coalesced" in shown[1]["text/plain"]
-    assert all(">times<" in one["text/html"] for one in shown)
+    assert ["timing verdict:" in one["text/plain"] for one in shown] == [False, True]
+    assert "timing verdict: coalesced" in shown[1]["text/plain"]
+    assert all(">timing verdict<" in one["text/html"] for one in shown)
 
 
 def test_a_log_that_nobody_kept_proves_nothing():
@@ -130,12 +130,12 @@ def test_a_log_that_nobody_kept_proves_nothing():
     assert [one.stalls["cause"].isna().tolist() for one in (theirs, dead)] == [[True], [True]]
 
 
-def test_a_run_without_text_is_only_doubted_where_it_ended_well():
+def test_a_run_without_text_has_no_times_to_doubt():
     quiet = [
         run(outcome=outcome, error="why").final().summary["verdict"] for outcome in (Outcome.COMPLETE, Outcome.CRASHED)
     ]
     assert quiet == ["no_stream", "no_stream"]
-    assert "times: no stream" in run()._repr_mimebundle_()["text/plain"]
+    assert "verdict" not in run()._repr_mimebundle_()["text/plain"]
     assert "times:" not in run(outcome=Outcome.CRASHED, error="why")._repr_mimebundle_()["text/plain"]
 
 

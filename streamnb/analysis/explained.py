@@ -24,8 +24,8 @@ _TO_DO = {
         "around the proxy, or ask the server for real streaming."
     ),
     "client_limited": (
-        "Stream less at once or leave this process in peace meanwhile (another kernel for what computes); "
-        "on Linux kernel stamps do not bend like this."
+        "Stream less at once, leave this process in peace meanwhile (another kernel for what computes), or capture in "
+        "a process of its own: isolate=True (--isolate); on Linux kernel stamps do not bend like this."
     ),
     "coalesced": (
         "{} hold, gaps between these events do not: leave them out (the columns coalesced and "

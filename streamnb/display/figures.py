@@ -15,7 +15,8 @@ from streamnb.events import Outcome
 
 DASH: Final = "\N{EN DASH}"
 DOT: Final = " \N{MIDDLE DOT} "
-
+_SECOND: Final = 0.9995
+"""s: from here on three digits are those of a second."""
 
 TRUST: Final = {
     "clean": "nothing was found that bends these times",
@@ -55,10 +56,17 @@ def digits(value: Any) -> str:
     return f"{amount:,.{decimals}f}"
 
 
-def seconds(value: Any) -> str:
-    """Seconds with three digits and the unit; a dash when missing."""
-    shown = digits(value)
-    return shown if shown == DASH else f"{shown} s"
+def duration(value: Any) -> str:
+    """Seconds as people read them, with three digits: `152 ms` below a second, else `1.43 s`; a dash when missing.
+
+    The page has the same rule in `brief`.
+    """
+    length_s = number(value)
+    if not math.isfinite(length_s):
+        return DASH
+    if abs(length_s) < _SECOND:
+        return f"{digits(length_s * 1e3)} ms"
+    return f"{digits(length_s if abs(length_s) > 1 else round(length_s))} s"
 
 
 def count(value: Any) -> str:
@@ -90,8 +98,8 @@ def summary_line(final: FinalState) -> str:
     total_s = _first(summary, "e2e_s", "close_s")
     parts = (
         (outcome_words(final.outcome), True),
-        (f"ttft {seconds(summary.get('ttft_s'))}", _known(summary.get("ttft_s"))),
-        (f"total {seconds(total_s)}", _known(total_s)),
+        (f"TTFT {duration(summary.get('ttft_s'))}", _known(summary.get("ttft_s"))),
+        (f"total {duration(total_s)}", _known(total_s)),
         (f"{count(summary.get('n_chunks'))} chunks", _known(summary.get("n_chunks"))),
         (f"{count(summary.get('tokens_out'))} tokens", _known(summary.get("tokens_out"))),
         (f"{digits(per_s)} {unit}", _known(per_s)),
@@ -105,16 +113,16 @@ def figures(summary: Mapping[str, Any]) -> tuple[Figure, ...]:
     per_s, unit = rate(summary)
     source = summary.get("token_source")
     counted_by = f"the {source}" if isinstance(source, str) and source else "the server"
-    trust = summary.get("verdict")
-    judged = (Figure("times", trust.replace("_", " "), TRUST[trust]),) if trust in TRUST else ()
+    trust = _judged(summary)
+    judged = (Figure("timing verdict", trust.replace("_", " "), TRUST[trust]),) if trust else ()
     return (
-        Figure("TTFT", seconds(summary.get("ttft_s")), "first piece of text (answer or reasoning) minus t0"),
-        Figure("to answer", seconds(summary.get("ttfa_s")), "first piece of the answer itself minus t0"),
-        Figure("total", seconds(summary.get("e2e_s")), "last piece of text minus t0"),
-        Figure("longest gap", seconds(summary.get("max_gap_s")), "longest gap between two reads that carried text"),
+        Figure("TTFT", duration(summary.get("ttft_s")), "first piece of text (answer or reasoning) minus t0"),
+        Figure("to answer", duration(summary.get("ttfa_s")), "first piece of the answer itself minus t0"),
+        Figure("total", duration(summary.get("e2e_s")), "last piece of text minus t0"),
+        Figure("longest gap", duration(summary.get("max_gap_s")), "longest gap between two reads that carried text"),
         *judged,
         Figure("chunks", count(summary.get("n_chunks")), "socket reads that brought a piece of the body"),
-        Figure("characters", count(summary.get("n_chars")), "characters of text that arrived"),
+        Figure("streamed characters", count(summary.get("n_chars")), "characters of streamed text"),
         Figure("tokens", count(summary.get("tokens_out")), f"tokens of the answer, counted by {counted_by}"),
         Figure(unit, digits(per_s), _rate_meaning(unit, counted_by)),
     )
@@ -146,10 +154,14 @@ def _rate_meaning(unit: str, counted_by: str) -> str:
 
 def _doubt(final: FinalState) -> str:
     """Why the figures of the line cannot be taken as they are; "" where they can, or where none stand in it."""
-    name = final.summary.get("verdict")
-    if name not in TRUST or name == "clean" or (name == "no_stream" and not final.outcome.ok):
-        return ""
-    return f"times: {name.replace('_', ' ')}"
+    name = _judged(final.summary)
+    return "" if name in {"", "clean"} else f"timing verdict: {name.replace('_', ' ')}"
+
+
+def _judged(summary: Mapping[str, Any]) -> str:
+    """The verdict on the times that are shown; "" without one, or where no text came: there is nothing to judge."""
+    name = summary.get("verdict")
+    return name if name in TRUST and (name != "no_stream" or _known(summary.get("ttft_s"))) else ""
 
 
 def _known(value: Any) -> bool:

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, Final, TextIO
 
-from streamnb.display.figures import DOT, count, error_line, seconds
+from streamnb.display.figures import DOT, count, duration, error_line
 from streamnb.display.terminal import line
 from streamnb.display.view import Final as FinalState
 from streamnb.display.view import Header, Look
@@ -66,7 +66,7 @@ class _Progress(abc.ABC):
         while self._inbox:
             self._n += self._inbox.popleft()
         records = "record" if self._n == 1 else "records"
-        elapsed = DOT + seconds((now_ns - self._began_ns) / 1e9) if now_ns and self._began_ns else ""
+        elapsed = DOT + duration((now_ns - self._began_ns) / 1e9) if now_ns and self._began_ns else ""
         return f"{line(header.names)}: {count(self._n)} {records}{elapsed}"
 
     @abc.abstractmethod

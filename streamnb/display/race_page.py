@@ -24,6 +24,7 @@ from streamnb.display.view import Header, Look, Style, View
 
 _LEADERS_NS: Final = 250_000_000
 """Who leads is said four times a second: a person reads it."""
+_NO_FIGURE: Final = "no figure yet"
 _LATEST: Final = "Picture and answers are those of the latest run of each target."
 _LINE: Final = "var(--jp-border-color2,var(--vscode-widget-border,rgba(128,128,128,.35)))"
 _SMALL: Final = "font-size:var(--jp-ui-font-size1,13px);line-height:1.5"
@@ -155,6 +156,7 @@ class PanelRace(StaticRace):
             lane = self._lanes.get(at)
             live = lane is not None and lane.final is None
             racer.live = lane.feed.meter.summary() if lane is not None and live else None
+            racer.round = self._number
         idents = {at: lane.ident for at, lane in self._lanes.items()}
         leads = {metric: lead(metric, self.racers) for metric in LEADING}
         self.board.extra["race"] = {
@@ -163,7 +165,7 @@ class PanelRace(StaticRace):
             "targets": list(idents.values()),
             "leaders": [
                 {
-                    "metric": metric,
+                    "metric": f"{metric}\n{one.over or _NO_FIGURE}" if self._rounds > 1 else metric,
                     "lane": None if one.at is None else idents.get(one.at),
                     "value": one.value,
                     "ahead": one.ahead,
@@ -238,13 +240,13 @@ def _html_table(racers: Sequence[Racer], rounds: int) -> str:
 
 
 def _picture(lanes: Sequence[Lane]) -> str:
+    if not any(lane.timeline.total_chars for lane in lanes):
+        return ""
     rows = [
         (lane.header.names, lane.timeline.marks(), lane.timeline.t0_ms, lane.timeline.end_ms, lane.timeline.stalls())
         for lane in lanes
     ]
-    if not any(row[1] for row in rows):
-        return ""
-    return f'<div style="padding:2px 0 6px;overflow-x:auto">{strip.race_image(rows)}</div>'
+    return f'<div class="snb-picture" style="padding:2px 0 6px;overflow-x:auto">{strip.race_image(rows)}</div>'
 
 
 def _answers(shown: Sequence[tuple[Lane, Mapping[str, str]]]) -> Iterable[str]:

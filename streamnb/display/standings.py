@@ -11,7 +11,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from streamnb.display.figures import DASH, DOT, count, digits, number, outcome_words, rate, verdict
+from streamnb.display.figures import DASH, DOT, count, digits, duration, number, outcome_words, rate, verdict
 from streamnb.events import Outcome
 
 LEADING: Final = ("TTFT", "to answer", "rate", "done")
@@ -42,34 +42,58 @@ class Racer:
         name: what it is called.
         results: of the runs that ended.
         live: figures of the run under way, under the column names of the table `runs`.
+        round: which round that is (from 1).
     """
 
     name: str
     results: list[Result] = dataclasses.field(default_factory=list)
     live: Mapping[str, Any] | None = None
+    round: int = 1
 
     @property
-    def good(self) -> list[Mapping[str, Any]]:
-        """The figures that count: the times of a failed run are cut off, so no statistic of them is right."""
-        return [result.summary for result in self.results if result.outcome.ok]
+    def good(self) -> list[Result]:
+        """The runs whose figures count: the times of a failed run are cut off, so no statistic of them is right."""
+        return [result for result in self.results if result.outcome.ok]
 
-    def values(self, metric: str) -> tuple[list[float], str]:
-        """What is known: a value for each run, and their unit. A rate under way counts while no other one is known."""
-        live = [] if self.live is None else [self.live]
+    def values(self, metric: str) -> Known:
+        """What is known: a value for each run. A rate under way counts while no other one is known."""
+        good = [(result.round, result.summary) for result in self.good]
+        live = [] if self.live is None else [(self.round, self.live)]
         if metric != "rate":
-            found = [number(summary.get(_TIMES[metric])) for summary in (*self.good, *live)]
-            return [value for value in found if math.isfinite(value)], "s"
-        rates = [one for one in map(rate, self.good or live) if math.isfinite(one[0])]
-        unit = rates[-1][1] if rates else ""
-        return [per_s for per_s, its in rates if its == unit], unit
+            found = [(at, number(summary.get(_TIMES[metric]))) for at, summary in (*good, *live)]
+            return _known([(at, value) for at, value in found if math.isfinite(value)], "s")
+        rates = [(at, rate(summary)) for at, summary in good or live]
+        units = [unit for _, (per_s, unit) in rates if math.isfinite(per_s)]
+        unit = units[-1] if units else ""
+        return _known([(at, per_s) for at, (per_s, its) in rates if math.isfinite(per_s) and its == unit], unit)
+
+
+class Known(NamedTuple):
+    """Values of one metric, their unit, the round of each."""
+
+    values: list[float]
+    unit: str
+    rounds: list[int]
+
+
+def _known(found: Sequence[tuple[int, float]], unit: str) -> Known:
+    return Known([value for _, value in found], unit, [at for at, _ in found])
 
 
 class Lead(NamedTuple):
-    """Who leads in one metric: the number of the target (None: nobody), its value, how far it is ahead."""
+    """Who leads in one metric.
+
+    Attributes:
+        at: the number of the target; None: nobody.
+        value: its figure.
+        ahead: how far it is ahead.
+        over: the runs behind the figures: `round 2`, `medians of 3 rounds`; "" where there are no figures.
+    """
 
     at: int | None
     value: str = ""
     ahead: str = ""
+    over: str = ""
 
 
 def lead(metric: str, racers: Sequence[Racer]) -> Lead:
@@ -80,16 +104,21 @@ def lead(metric: str, racers: Sequence[Racer]) -> Lead:
         racers: all of them.
     """
     known = [racer.values(metric) for racer in racers]
-    units = sorted({unit for values, unit in known if values})
+    units = sorted({one.unit for one in known if one.values})
+    rounds = {number for one in known for number in one.rounds}
+    over = f"medians of {len(rounds)} rounds" if len(rounds) > 1 else f"round {max(rounds, default=0)}"
     if len(units) > 1:
-        return Lead(None, ahead=f"{' and '.join(units)} do not compare")
-    medians = {at: statistics.median(values) for at, (values, _) in enumerate(known) if values}
+        return Lead(None, ahead=f"{' and '.join(units)} do not compare", over=over)
+    medians = {at: statistics.median(one.values) for at, one in enumerate(known) if one.values}
     if not medians:
         return Lead(None)
     first, *others = sorted(medians, key=medians.__getitem__, reverse=metric == "rate")
     ahead = _ahead(medians[first], medians[others[0]]) if others else ""
-    several = ", by medians" if ahead and any(len(values) > 1 for values, _ in known) else ""
-    return Lead(first, f"{digits(medians[first])} {units[0]}", ahead + several)
+    return Lead(first, _said(medians[first], units[0]), ahead, over)
+
+
+def _said(value: float, unit: str) -> str:
+    return duration(value) if unit == "s" else f"{digits(value)} {unit}"
 
 
 def _ahead(best: float, second: float) -> str:
@@ -119,9 +148,9 @@ def _medians(racer: Racer) -> list[str]:
         racer = Racer(racer.name, live=racer.results[0].summary)
     cells = []
     for metric in FIGURES:
-        values, unit = racer.values(metric)
-        cells.append(f"{digits(statistics.median(values))} {unit}" if values else DASH)
-    tokens = [number(summary.get("tokens_out")) for summary in racer.good]
+        values, unit, _ = racer.values(metric)
+        cells.append(_said(statistics.median(values), unit) if values else DASH)
+    tokens = [number(result.summary.get("tokens_out")) for result in racer.good]
     known = [n for n in tokens if math.isfinite(n)]
     return [*cells, count(statistics.median(known)) if known else DASH]
 

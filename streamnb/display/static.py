@@ -15,12 +15,12 @@ from streamnb.display import strip
 from streamnb.display.feed import SHOWN_LIMIT
 from streamnb.display.figures import (
     DOT,
+    duration,
     error_line,
     figures,
     missing,
     number,
     outcome_words,
-    seconds,
     summary_line,
     verdict,
 )
@@ -49,7 +49,8 @@ _DOC: Final = (
     "line-height:1.6"
 )
 _CODE: Final = f"{_TEXT};padding-top:2px;font-family:var(--jp-code-font-family,monospace);font-size:12px"
-_CELL: Final = "border:0;background:transparent;text-align:left;padding:0 16px 0 0;white-space:nowrap"
+_BOX: Final = "display:inline-block;vertical-align:top;margin:0 16px 2px 0;padding:0;background:transparent"
+_CELL: Final = "display:block;border:0;background:transparent;text-align:left;padding:0;white-space:nowrap"
 _ERROR: Final = f"margin:0;padding:8px 12px;white-space:pre-wrap;overflow-wrap:anywhere;{_SMALL};border-left:3px solid"
 _MARKS: Final = 480
 """More than a picture of this size can show apart; it is saved with the notebook."""
@@ -182,7 +183,7 @@ def _answer(lane: Lane) -> str:
 def _timing(lane: Lane, final: FinalState) -> str:
     """The timing picture, folded away: it is drawn by us from numbers only."""
     marks = lane.timeline.marks(_MARKS)
-    if not marks:
+    if not marks or not (lane.timeline.total_chars or lane.phases):
         return ""
     picture = strip.image(
         marks,
@@ -192,7 +193,8 @@ def _timing(lane: Lane, final: FinalState) -> str:
         phases=lane.phases,
         label=summary_line(final),
     )
-    return f'<div style="padding:8px 12px 2px;overflow-x:auto;border-top:1px solid {_LINE}">{picture}</div>'
+    style = f"padding:8px 12px 2px;overflow-x:auto;border-top:1px solid {_LINE}"
+    return f'<div class="snb-picture" style="{style}">{picture}</div>'
 
 
 def _request(final: FinalState) -> str:
@@ -226,7 +228,7 @@ def _reasoning(final: FinalState) -> str:
     if not final.reasoning:
         return ""
     thought_s = number(final.summary.get("ttfa_s")) - number(final.summary.get("ttft_s"))
-    title = "Reasoning" if missing(thought_s) else f"Reasoning{DOT}{seconds(thought_s)}"
+    title = "Reasoning" if missing(thought_s) else f"Reasoning{DOT}{duration(thought_s)}"
     summary = f'<summary style="padding:5px 12px;cursor:pointer;{_SMALL};{_MUTED}">{title}</summary>'
     return f'<details style="border-bottom:1px solid {_LINE}">{summary}\n{_pre(final.reasoning, _QUIET)}\n</details>'
 
@@ -266,19 +268,17 @@ def _citation(source: Source) -> str:
 
 
 def _table(summary: Mapping[str, Any]) -> str:
-    known = figures(summary)
-    labels = "".join(
-        f'<th title="{html.escape(figure.meaning)}" style="{_CELL};font-weight:400;{_MUTED}">{figure.label}</th>'
-        for figure in known
-    )
-    values = "".join(
-        f'<td style="{_CELL};font-variant-numeric:tabular-nums">{html.escape(figure.value)}</td>' for figure in known
+    """A row per figure, label and value; where style is kept, boxes that stand side by side as far as there is room."""
+    head, value = f"{_CELL};font-weight:400;{_MUTED}", f"{_CELL};font-variant-numeric:tabular-nums"
+    rows = "\n".join(
+        f'<tr style="{_BOX}"><th title="{html.escape(one.meaning)}" style="{head}">{one.label}</th>'
+        f'<td style="{value}">{html.escape(one.value)}</td></tr>'
+        for one in figures(summary)
     )
     return (
-        f'<div style="overflow-x:auto;padding:7px 12px;border-top:1px solid {_LINE}">'
-        f'<table style="margin:0;border:0;border-collapse:collapse;{_SMALL};line-height:1.6">\n'
-        f'<tr style="background:transparent">{labels}</tr>\n'
-        f'<tr style="background:transparent">{values}</tr>\n</table></div>'
+        f'<div style="padding:7px 12px;border-top:1px solid {_LINE}">'
+        f'<table style="display:block;margin:0;border:0;{_SMALL};line-height:1.6">'
+        f'<tbody style="display:block">\n{rows}\n</tbody></table></div>'
     )
 
 

@@ -71,7 +71,7 @@ function buildHead(root, store, lane, { compact } = {}) {
       setText(names, lane.names);
       setText(host, lane.host);
       title.title = [lane.names, lane.host].filter(Boolean).join(" \u00b7 ");
-      setText(ttft.value, Number.isFinite(st.ttft ?? NaN) ? `${digits(st.ttft)} s` : "\u2013");
+      setText(ttft.value, duration(st.ttft));
       const known = Number.isFinite(st.rate ?? NaN);
       const [said, meaning] = SOURCES[st.source] || [st.source, `counted by ${st.source}`];
       setText(rate.value, known ? `${digits(st.rate)} ${st.unit}` : "\u2013");

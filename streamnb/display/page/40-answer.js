@@ -212,7 +212,7 @@ function buildAnswer(store, lane) {
     reasoning.hidden = !r;
     frame.hidden = !lane.doc.length && (!live || Boolean(r));
     if (!touched) reasoning.open = live && !answered;
-    const thought = st.ttfa && st.ttft != null && answered ? ` \u00b7 ${digits(st.ttfa - st.ttft)} s` : "";
+    const thought = st.ttfa && st.ttft != null && answered ? ` \u00b7 ${duration(st.ttfa - st.ttft)}` : "";
     setText(summary, `Reasoning${thought}`);
     sources.paint();
   };

@@ -13,11 +13,11 @@ function node(tag, name, attributes = {}, ...inside) {
   return el;
 }
 
-/** Milliseconds in a unit people read. @param {number} ms */
-const brief = (ms) => (ms < 1000 ? `${digits(ms)} ms` : inSeconds(ms / 1000));
+/** A duration as people read it, by the rule of figures.py: `152 ms` below a second, else `1.43 s`. @param {number} ms */
+const brief = (ms) => (ms < 999.5 ? `${digits(ms)} ms` : digits(Math.max(1, ms / 1000)) + (ms ? " s" : ""));
 
-/** Seconds with their unit; a dash alone where there are none. @param {number|null|undefined} s */
-const inSeconds = (s) => (Number.isFinite(s ?? NaN) ? `${digits(s)} s` : digits(s));
+/** The same from seconds; a dash alone where there are none. @param {?number|undefined} s */
+const duration = (s) => brief(1000 * (s ?? NaN));
 
 /** A phase has its colour also where others did not happen. */
 const REQUEST_PHASES = ["DNS", "connect", "TLS", "request", "headers", "first byte"];
@@ -72,13 +72,13 @@ function buildPhases() {
 
 /** Label, meaning and text of the figures under the chart. @type {[string, string, (lane: Lane, seen: Seen) => string][]} */
 const NUMBERS = [
-  ["TTFT", "first piece of text minus the moment the request was sent", ({ st }) => inSeconds(st.ttft)],
-  ["to answer", "first piece of the answer itself minus the moment the request was sent", ({ st }) => inSeconds(st.ttfa)],
+  ["TTFT", "first piece of text minus the moment the request was sent", ({ st }) => duration(st.ttft)],
+  ["to answer", "first piece of the answer itself minus the moment the request was sent", ({ st }) => duration(st.ttfa)],
   ["longest gap", "longest silence between two reads that carried text", (_, { longest }) => brief(longest || NaN)],
   ["median gap", "between reads that carried text; \u2248 where reads were merged on their way here",
     (_, { median, merged }) => (merged && median ? "\u2248 " : "") + brief(median || NaN)],
   ["reads", "socket reads that brought a piece of the body", ({ st }) => counted(st.chunks)],
-  ["characters", "characters of text that arrived", ({ st }) => counted(st.chars)],
+  ["streamed characters", "characters of streamed text", ({ st }) => counted(st.chars)],
 ];
 
 /** @param {Store} store @param {Lane} lane @returns {Tab} */
@@ -93,8 +93,9 @@ function buildTiming(store, lane) {
   const draw = () => {
     if (!visible) return;
     phases.paint(lane.phases);
-    strip.draw();
     const seen = readMarks(lane);
+    holder.hidden = !lane.live && !seen.sum; // no text came: there is nothing to draw
+    strip.draw();
     NUMBERS.forEach(([, , say], i) => setText(amounts[i], say(lane, seen)));
   };
   const wake = ticking(el, () => visible && lane.live, draw);

@@ -203,7 +203,7 @@ function drawStrip(holder, pick, store, race = false) {
       if (seen.sum) put(left + room + 8, between(row.top + 8, floor + 4 - (tall * seen.sum) / full, floor), rough(seen.sum), "start");
       if (race) put(left - 10, floor - tall / 2 + 4, laneLetter(i), `end snb-lettertext snb-hue${i % 6}`);
       for (const [k, at] of race ? [] : first.entries()) {
-        if (!k || at - first[0] > 110) put(at, 11, k ? `answer ${digits(st.ttfa)} s` : `TTFT ${digits(st.ttft)} s`, at > width - 120 ? "end" : "start");
+        if (!k || at - first[0] > 110) put(at, 11, k ? `answer ${duration(st.ttfa)}` : `TTFT ${duration(st.ttft)}`, at > width - 120 ? "end" : "start");
       }
       return row;
     });

@@ -28,14 +28,17 @@ _PHASES: Final = {name: n for n, name in enumerate(("DNS", "connect", "TLS", "re
 
 
 def one(run: Run, phases: Sequence[Phase], ink: Ink) -> tuple[str, int]:
-    """One run: phases of the request, marks, axis, legend. Returns the drawing and its height."""
-    scale = scale_of([run])
+    """One run: phases of the request, marks, axis, legend. Returns the drawing and its height.
+
+    Where no text came there is no chart: marks without text stand on the floor of an empty one.
+    """
     parts, top = _phases(phases, ink)
+    if not run.streamed:
+        return "".join(parts), top
+    scale = scale_of([run])
     top += 12
-    caption = "silence before each read" if run.marks else "nothing arrived"
-    parts.append(text(caption, "0", top, ink))
-    if run.chars:
-        parts.append(text(f"{count(run.chars)} characters", "100%", top, ink, "end"))
+    parts.append(text("silence before each read", "0", top, ink))
+    parts.append(text(f"{count(run.chars)} characters", "100%", top, ink, "end"))
     top += 25
     inner = [
         *_notes(run, scale, ink),

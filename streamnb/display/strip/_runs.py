@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from streamnb.display.figures import count, seconds
+from streamnb.display.figures import count, duration
 from streamnb.display.inert import visible, well_formed
 from streamnb.display.timeline import ANSWER, COALESCED, REASONING, WIDTH
 from streamnb.display.view import Phase
@@ -52,6 +52,11 @@ class Run(NamedTuple):
     def chars(self) -> int:
         """All characters."""
         return self.marks[-1].total if self.marks else 0
+
+    @property
+    def streamed(self) -> bool:
+        """Whether text came: without it there is nothing to draw but the request."""
+        return self.first(ANSWER | REASONING) is not None
 
 
 class Scale(NamedTuple):
@@ -110,7 +115,7 @@ def brief(duration_s: float) -> str:
     """A duration for a label: `2.1 ms`, `35 ms`, `1.25 s`."""
     ms = duration_s * 1e3
     if round(ms) >= 1000:  # noqa: PLR2004 - ms in a second
-        return seconds(duration_s)
+        return duration(duration_s)
     if ms < 1:
         return f"{ms:.2f} ms" if ms >= 0.01 else "<0.01 ms"  # noqa: PLR2004 - what a clock can tell
     return f"{ms:.0f} ms" if ms >= 10 else f"{ms:.1f} ms"  # noqa: PLR2004 - two digits
@@ -124,8 +129,10 @@ def step(span: float) -> float:
 
 
 def clock(t: float, span: float) -> str:
-    """A tick of the time axis: `0.5 s`, `2:30`."""
-    return f"{t:.6g} s" if span < _MINUTES_FROM else f"{t // 60:.0f}:{t % 60:02.0f}"
+    """A tick of the time axis: `500 ms`, `1.5 s`, `2:30`."""
+    if span >= _MINUTES_FROM:
+        return f"{t // 60:.0f}:{t % 60:02.0f}"
+    return f"{t:.6g} s" if t >= 1 else f"{t * 1e3:.6g} ms"
 
 
 def plain(text: str) -> str:
@@ -137,9 +144,9 @@ def said(run: Run) -> str:
     """The figures of a run in words."""
     first, answer = run.first(ANSWER | REASONING), run.first(ANSWER)
     if first is None:
-        return f"no text in {seconds(run.end)}"
+        return f"no text in {duration(run.end)}"
     reads = sum(mark.reads for mark in run.marks if mark.kind & (ANSWER | REASONING))
-    parts = [f"{count(run.chars)} characters in {count(reads)} reads over {seconds(run.end)}"]
+    parts = [f"{count(run.chars)} characters in {count(reads)} reads over {duration(run.end)}"]
     parts.append(f"first text after {brief(first.t)}")
     if answer is not None and answer is not first:
         parts.append(f"first text of the answer after {brief(answer.t)}")
