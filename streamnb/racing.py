@@ -116,7 +116,11 @@ class Race:
                     break
                 self._round(number, order)
         finally:
-            self._end()
+            try:
+                self._end()
+            except KeyboardInterrupt:  # what it came in the middle of is done again
+                self._end()
+                raise
         return self.runs
 
     def stop(self) -> None:

@@ -174,7 +174,7 @@ class Session:
             self._interrupt()
             raise
         finally:
-            self.close()
+            self._close_for_good()
         return self.run
 
     async def join(self) -> Run:
@@ -191,8 +191,19 @@ class Session:
             self._interrupt()
             raise
         finally:
-            self.close()
+            self._close_for_good()
         return self.run
+
+    def _close_for_good(self) -> None:
+        """Show the final state; an interrupt that comes meanwhile waits for it.
+
+        It may come from the page: where a Stop was not answered in time, it interrupts the kernel.
+        """
+        try:
+            self.close()
+        except KeyboardInterrupt:
+            self.close()
+            raise
 
     def _interrupt(self) -> None:
         """Stop, and block until the socket is closed and the last line written; awaiting might be cancelled again."""

@@ -195,6 +195,20 @@ def test_a_second_close_a_close_without_open_and_a_late_paint_do_nothing(kernel)
     assert len(of_type(seen, "update_display_data")) == 1
 
 
+def test_a_close_that_was_interrupted_is_completed_by_the_next(kernel):
+    seen = kernel.run(
+        "from streamnb.display import panel\nreal, times = panel.bundle, []\n"
+        "def once(lane):\n    times.append(1)\n    if len(times) == 1:\n        raise KeyboardInterrupt\n"
+        "    return real(lane)\n"
+        "panel.bundle = once\nview = opened()\n"
+        "try:\n    view.close(final('a'))\nexcept KeyboardInterrupt:\n    view.close(final('a'))\n"
+        "finally:\n    panel.bundle = real"
+    )
+    assert [content["k"] for content in sent(seen)] == ["end"]
+    (bundle,) = of_type(seen, "update_display_data")
+    assert "a" in bundle["content"]["data"]["text/plain"]
+
+
 def test_the_final_state_shows_error_and_harmless_text(kernel):
     contents = sent(
         kernel.run(

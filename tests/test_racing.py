@@ -328,6 +328,27 @@ def test_an_error_of_our_own_comes_out_and_no_socket_stays_open():
         server.wait_left(server.accepted)
 
 
+class Late(NullRace):
+    """A screen that is interrupted while it shows the end."""
+
+    n_closed = 0
+
+    def close(self, *, says_errors: bool = True) -> None:
+        self.n_closed += 1
+        if self.n_closed == 1:
+            raise KeyboardInterrupt
+
+
+def test_an_interrupt_while_the_end_is_shown_is_heard_after_it():
+    with serving(answer) as server:
+        contest = to(server, "a", "b")
+        contest._view = late = Late(["a", "b"])
+        with pytest.raises(KeyboardInterrupt):
+            contest.wait()
+    assert late.n_closed == 2
+    assert [run.outcome for run in contest.runs] == ["complete", "complete"]
+
+
 INTERRUPTED = """
 import json, signal, sys, threading, time
 from streamnb.racing import Race

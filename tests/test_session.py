@@ -282,6 +282,24 @@ def test_the_reader_never_waits_for_the_screen():
     assert (run.events["kind"] == "delta").sum() == 300
 
 
+def test_an_interrupt_while_the_final_state_is_shown_is_heard_after_it():
+    class Late(NullView):
+        """A screen that is interrupted while it shows the end: by a page whose Stop was not answered in time."""
+
+        n_closed = 0
+
+        def close(self, final):
+            self.n_closed += 1
+            if self.n_closed == 1:
+                raise KeyboardInterrupt
+
+    view = Late()
+    started = Session(ask("demo", "Hi", pace={"tokens": 3, "ttft": 0, "gap": 0}, display="panel"), view)
+    with pytest.raises(KeyboardInterrupt):
+        started.wait()
+    assert (started.run.outcome, view.n_closed) == ("complete", 2)
+
+
 def test_while_a_run_is_under_way_this_process_pays_attention_and_logs_what_held_it_up(
     monkeypatch: pytest.MonkeyPatch,
 ):

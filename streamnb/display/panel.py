@@ -25,6 +25,7 @@ class LaneView:
         self._board = board
         self._make = lane
         self._lane: Lane | None = None
+        self._ended = False
         self.stop: Callable[[], None] | None = None
 
     @property
@@ -54,8 +55,9 @@ class LaneView:
 
     def close(self, final: FinalState) -> None:
         """Give the lane its final state."""
-        if self._lane is not None and self._lane.final is None:
+        if self._lane is not None and not self._ended:
             self._board.end(self._lane, final)
+            self._ended = True
 
     def repeat(self) -> None:
         """Nothing to do: the board stays."""
@@ -103,9 +105,10 @@ class PanelView:
         if self._board is None or self._view is None or self._bundle is not None:
             return
         self._view.close(final)
-        self._bundle = bundle(self._view.lane)
+        shown = bundle(self._view.lane)
+        self._handle.update(shown, raw=True)
+        self._bundle = shown  # last: who is interrupted in between closes again
         self._board.release()
-        self._handle.update(self._bundle, raw=True)
 
     def repeat(self) -> None:
         """Show the final state once more: for a runner that was not listening when it came."""

@@ -145,11 +145,12 @@ class StaticView:
         if self._lane is None or self._bundle is not None:
             return
         self._lane.finish(final)
-        self._bundle = bundle(self._lane)
+        shown = bundle(self._lane)
         if self._handle is None:
             from IPython.display import display
 
-            display(self._bundle, raw=True)  # type: ignore[no-untyped-call]
+            display(shown, raw=True)  # type: ignore[no-untyped-call]
+        self._bundle = shown  # only now: who is interrupted in between closes again
         self.repeat()
 
     def repeat(self) -> None:
