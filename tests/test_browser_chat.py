@@ -87,7 +87,7 @@ def three_turns_with_voiceflow(chat: Chat) -> None:
 def a_greeting_in_one_message_has_no_chart(turn) -> None:
     turn.get_by_role("tab", name="Timing").click()
     expect(turn.locator(".snb-phases")).to_be_visible()
-    expect(turn.locator(".snb-number", has_text="streamed characters").locator("dd")).to_have_text("0")
+    expect(turn.locator(".snb-number", has_text="characters").locator("dd")).to_have_text("0")
     expect(turn.locator(".snb-chart")).to_be_hidden()
     turn.get_by_role("tab", name="Answer").click()
 

@@ -78,7 +78,7 @@ const NUMBERS = [
   ["median gap", "between reads that carried text; \u2248 where reads were merged on their way here",
     (_, { median, merged }) => (merged && median ? "\u2248 " : "") + brief(median || NaN)],
   ["reads", "socket reads that brought a piece of the body", ({ st }) => counted(st.chunks)],
-  ["streamed characters", "characters of streamed text", ({ st }) => counted(st.chars)],
+  ["characters", "characters of streamed text", ({ st }) => counted(st.chars)],
 ];
 
 /** @param {Store} store @param {Lane} lane @returns {Tab} */
