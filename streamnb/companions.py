@@ -21,7 +21,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import IO, Final, cast
+from typing import IO, Any, Final, Generic, Protocol, TypeVar, cast
 
 from streamnb.errors import CompanionError
 
@@ -74,6 +74,7 @@ class _Child:
 
     def __init__(self, command: Sequence[str]) -> None:
         self.command = command
+        self.url = ""
         self.last: collections.deque[bytes] = collections.deque(maxlen=_LINES_KEPT)
         self.process = subprocess.Popen(  # noqa: S603 - our own interpreter and modules
             command,
@@ -89,6 +90,11 @@ class _Child:
         self.pump = threading.Thread(target=self._read, name="companion", daemon=True)
         self.pump.start()
 
+    @property
+    def lives(self) -> bool:
+        """Whether it still runs."""
+        return self.process.poll() is None
+
     def stop(self) -> None:
         """Close its stdin, which ends it; kill it if that does not help within two seconds."""
         self.stdin.close()
@@ -99,7 +105,7 @@ class _Child:
             self.process.wait()
         self.pump.join(_DRAIN_S)
 
-    def forget(self) -> None:
+    def abandon(self) -> None:
         """Let go of the pipes in a forked process: they shall end with the process that owns the child."""
         self.stdin.close()
         self.stdout.close()
@@ -116,8 +122,78 @@ class _Child:
             self.last.extend(output)
 
 
-class _Companion:
-    """A child that is started once, replaced when it has died and ended with this process.
+class Child(Protocol):
+    """A child process, however it is talked to."""
+
+    @property
+    def lives(self) -> bool:
+        """Whether it still runs, as far as is known."""
+        ...
+
+    def stop(self) -> None:
+        """End it, and wait for that."""
+        ...
+
+    def abandon(self) -> None:
+        """Let go of its pipes in a forked process: they shall end with the process that owns it."""
+        ...
+
+
+C = TypeVar("C", bound=Child)
+
+
+class OneAtATime(Generic[C]):
+    """A child that is started on first use, replaced when it has died and ended with this process.
+
+    Args:
+        start: makes it, ready to be used.
+    """
+
+    def __init__(self, start: Callable[[], C]) -> None:
+        self._start = start
+        self._lock = threading.Lock()
+        self._child: C | None = None
+
+    def get(self) -> C:
+        """The one that lives; a call while it starts waits for that.
+
+        Raises:
+            CompanionError: it did not start.
+        """
+        with self._lock:
+            if self._child is None or not self._child.lives:
+                dead, self._child = self._child, None
+                if dead is not None:
+                    dead.stop()
+                _end_with_this_process(self)
+                self._child = self._start()
+            return self._child
+
+    def stop(self) -> None:
+        """End it, if there is one."""
+        with self._lock:
+            child, self._child = self._child, None
+        if child is not None:
+            child.stop()
+
+    def forked(self) -> None:
+        """In a forked process: start anew on the next use; the child belongs to the process forked from."""
+        self._lock = threading.Lock()  # another thread may have held it
+        child, self._child = self._child, None
+        if child is not None:
+            child.abandon()
+
+
+@functools.cache
+def _end_with_this_process(one: OneAtATime[Any]) -> None:
+    """Register once, on first use: an import has no effect."""
+    atexit.register(one.stop)
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=one.forked)
+
+
+class _Companion(OneAtATime[_Child]):
+    """A child that serves on a loopback port.
 
     `command` makes what to run (or raises CompanionError); `ready` returns the URL as soon as the child serves.
     """
@@ -125,64 +201,33 @@ class _Companion:
     def __init__(
         self, name: str, command: Callable[[], list[str]], ready: Callable[[_Child], str | None], ready_s: float
     ) -> None:
+        super().__init__(self._started)
         self._name = name
         self._command = command
         self._ready = ready
         self._ready_s = ready_s
-        self._lock = threading.Lock()
-        self._child: _Child | None = None
-        self._url = ""
 
     def url(self) -> str:
         """Return where it serves; start it first if it does not run."""
-        with self._lock:
-            if self._child is None or self._child.process.poll() is not None:
-                self._replace()
-            return self._url
+        return self.get().url
 
-    def stop(self) -> None:
-        """End the child, if there is one."""
-        with self._lock:
-            child, self._child = self._child, None
-        if child is not None:
-            child.stop()
-
-    def _replace(self) -> None:
-        if self._child is not None:
-            self._child.stop()
-            self._child = None
-        _end_with_this_process(self)
+    def _started(self) -> _Child:
         child = _Child(self._command())
         with contextlib.ExitStack() as undo:
             undo.callback(child.stop)  # also when an interrupt comes while it starts
-            self._url = self._await(child)
+            child.url = self._await(child)
             undo.pop_all()
-        self._child = child
+        return child
 
     def _await(self, child: _Child) -> str:
         deadline_s = time.monotonic() + self._ready_s
         while (url := self._ready(child)) is None:
             late = time.monotonic() > deadline_s
-            if late or child.process.poll() is not None:
+            if late or not child.lives:
                 how = f"was not ready after {self._ready_s:g} s" if late else f"ended with {child.process.returncode}"
                 raise CompanionError(f"the {self._name} did not start: it {how}; last words: {child.last_words()}")
             time.sleep(_POLL_S)
         return url
-
-    def forked(self) -> None:
-        """In a forked process: start anew on the next use; the child belongs to the process forked from."""
-        self._lock = threading.Lock()  # another thread may have held it
-        child, self._child = self._child, None
-        if child is not None:
-            child.forget()
-
-
-@functools.cache
-def _end_with_this_process(companion: _Companion) -> None:
-    """Register once, on first use: an import has no effect."""
-    atexit.register(companion.stop)
-    if hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=companion.forked)
 
 
 def _simulator_command() -> list[str]:

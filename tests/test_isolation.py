@@ -24,7 +24,7 @@ from streamnb.display.view import NullView
 from streamnb.errors import MissingKeyError, UsageError
 from streamnb.events import Outcome
 from streamnb.isolation import _engine, _outpost
-from streamnb.isolation._outpost import _KEEPER, outpost
+from streamnb.isolation._outpost import _OUTPOST, outpost
 from streamnb.options import parse_line
 from streamnb.results import Run
 from streamnb.session import Session, ask
@@ -469,7 +469,7 @@ def test_an_end_leaves_no_zombie_and_no_pipe_behind(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(_outpost, "STOP_S", 30.0)
     streamnb.stream("demo", "hi", pace=AT_ONCE, isolate=True, record=False)
     post = outpost()
-    _KEEPER.stop()
+    _OUTPOST.stop()
     assert post.process.returncode == 0
     assert not Path(f"/proc/{post.process.pid}").exists()
     assert all(pipe.closed for pipe in (post.process.stdin, post.process.stdout, post.process.stderr))

@@ -15,7 +15,7 @@ from streamnb._version import __version__
 from streamnb.errors import CompanionError, MissingKeyError, TranscriptError
 from streamnb.isolation import _engine, _outpost
 from streamnb.isolation._frames import Frame, Kind
-from streamnb.isolation._outpost import _KEEPER, outpost
+from streamnb.isolation._outpost import _OUTPOST, outpost
 from streamnb.session import Session, ask
 
 CHILD = f"""
@@ -39,7 +39,7 @@ REFUSAL = {"error": "MissingKeyError", "text": "no key"}
 @pytest.fixture
 def scripted(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
     """Has the next capture process do this at a CHECK, a RUN, a STOP."""
-    _KEEPER.stop()
+    _OUTPOST.stop()
 
     def script(**said: str) -> None:
         steps = ", ".join(f"Kind.{name}: {code!r}" for name, code in said.items())
@@ -47,7 +47,7 @@ def scripted(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
         monkeypatch.setattr(_outpost, "python_command", lambda *_words: [sys.executable, "-c", code])
 
     yield script
-    _KEEPER.stop()
+    _OUTPOST.stop()
 
 
 def made() -> Session:

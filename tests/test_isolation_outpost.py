@@ -13,7 +13,7 @@ from streamnb import portal
 from streamnb.errors import CompanionError
 from streamnb.isolation import _outpost
 from streamnb.isolation._frames import Frame, Kind, pack
-from streamnb.isolation._outpost import _KEEPER, Outpost, outpost
+from streamnb.isolation._outpost import _OUTPOST, Outpost, outpost
 
 READY = f"import os, sys, time; os.write(1, {pack(Frame(0, Kind.READY, _outpost.__version__.encode()))!r});"
 
@@ -34,7 +34,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> Iterator[object]:
 
 
 def test_it_starts_once_for_threads_that_ask_at_the_same_time():
-    _KEEPER.stop()
+    _OUTPOST.stop()
     found: list[Outpost] = []
     threads = [threading.Thread(target=lambda: found.append(outpost())) for _ in range(8)]
     for thread in threads:

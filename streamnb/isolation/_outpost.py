@@ -5,12 +5,9 @@ Knows processes, pipes and threads. Must not know: runs, what a frame's payload 
 
 from __future__ import annotations
 
-import atexit
 import collections
 import contextlib
-import functools
 import itertools
-import os
 import queue
 import signal
 import subprocess
@@ -20,7 +17,7 @@ from typing import IO, Final, cast
 
 from streamnb import portal
 from streamnb._version import __version__
-from streamnb.companions import child_environment, python_command
+from streamnb.companions import OneAtATime, child_environment, python_command
 from streamnb.errors import CompanionError
 from streamnb.isolation._frames import Frame, Kind, Unpacker, pack
 
@@ -188,37 +185,7 @@ class Outpost:
                 hears(frame)
 
 
-class _Keeper:
-    """Has one outpost at a time."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._post: Outpost | None = None
-
-    def post(self) -> Outpost:
-        """The one that lives."""
-        with self._lock:
-            if self._post is None or not self._post.lives:
-                _end_with_this_process()
-                self._post = Outpost()
-            return self._post
-
-    def stop(self) -> None:
-        """End it, if there is one."""
-        with self._lock:
-            post, self._post = self._post, None
-        if post is not None:
-            post.stop()
-
-    def forked(self) -> None:
-        """In a forked process: start anew on the next use."""
-        self._lock = threading.Lock()  # another thread may have held it
-        post, self._post = self._post, None
-        if post is not None:
-            post.abandon()
-
-
-_KEEPER: Final = _Keeper()
+_OUTPOST: Final = OneAtATime(Outpost)
 
 
 def outpost() -> Outpost:
@@ -227,12 +194,4 @@ def outpost() -> Outpost:
     Raises:
         CompanionError: it did not start.
     """
-    return _KEEPER.post()
-
-
-@functools.cache
-def _end_with_this_process() -> None:
-    """Register once, on first use: an import has no effect."""
-    atexit.register(_KEEPER.stop)
-    if hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=_KEEPER.forked)
+    return _OUTPOST.get()
