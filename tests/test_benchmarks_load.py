@@ -17,7 +17,7 @@ from benchmarks import load
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads another process's CPU clock, as Linux does")
 SLOW = load.Built([sys.executable, "-m", "benchmarks.slow_server"], "slow")
-SPEC = "group={},warm=0,window=60,settle=10,hold=20,gap=10000,ttft=20000,pid={}"
+SPEC = "group={},warm=0,window=150,settle=10,hold=20,gap=10000,ttft=20000,pid={}"
 TOKEN = re.compile(r'"id":"chatcmpl-(\d{19})".*"content":"(\d{19})"')
 
 

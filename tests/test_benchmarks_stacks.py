@@ -13,7 +13,7 @@ import pytest
 from benchmarks import load, stacks
 
 ROOT = Path(__file__).parent.parent
-SPEC = "mode=paced,group={},warm=0,window=60,settle=5,hold=10,gap=10000"
+SPEC = "mode=paced,group={},warm=0,window=150,settle=5,hold=10,gap=10000"
 
 
 def told(stack: str, *arguments: str) -> dict:
