@@ -76,16 +76,7 @@ class _Child:
         self.command = command
         self.url = ""
         self.last: collections.deque[bytes] = collections.deque(maxlen=_LINES_KEPT)
-        self.process = subprocess.Popen(  # noqa: S603 - our own interpreter and modules
-            command,
-            bufsize=0,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env=child_environment(),
-            start_new_session=True,  # an interrupt of the kernel goes to its whole process group
-            creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
-        )
+        self.process = launch(command, stderr=subprocess.STDOUT)
         self.stdin, self.stdout = cast("tuple[IO[bytes], IO[bytes]]", (self.process.stdin, self.process.stdout))
         self.pump = threading.Thread(target=self._read, name="companion", daemon=True)
         self.pump.start()
@@ -266,6 +257,25 @@ def _model_ready(child: _Child) -> str | None:
 def python_command(module: str, *words: str) -> list[str]:
     """Return the command that runs a module with this interpreter."""
     return [sys.executable, "-P", "-m", module, *words]  # -P: no module of the notebook's folder gets in between
+
+
+def launch(command: Sequence[str], *, stderr: int) -> subprocess.Popen[bytes]:
+    """Start a child with pipes, nothing of the user's in its environment, and no part in the kernel's interrupts.
+
+    Args:
+        command: of `python_command`.
+        stderr: `subprocess.PIPE` or `subprocess.STDOUT`.
+    """
+    return subprocess.Popen(  # noqa: S603 - our own interpreter and modules
+        command,
+        bufsize=0,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=stderr,
+        env=child_environment(),
+        start_new_session=True,  # an interrupt of the kernel goes to its whole process group
+        creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
+    )
 
 
 def child_environment() -> dict[str, str]:

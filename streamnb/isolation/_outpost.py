@@ -17,7 +17,7 @@ from typing import IO, Final, cast
 
 from streamnb import portal
 from streamnb._version import __version__
-from streamnb.companions import OneAtATime, child_environment, python_command
+from streamnb.companions import OneAtATime, launch, python_command
 from streamnb.errors import CompanionError
 from streamnb.isolation._frames import Frame, Kind, Unpacker, pack
 
@@ -46,16 +46,7 @@ class Outpost:
     """
 
     def __init__(self) -> None:
-        self.process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-            python_command("streamnb.isolation"),
-            bufsize=0,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=child_environment(),
-            start_new_session=True,  # an interrupt of the kernel goes to its whole process group
-            creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
-        )
+        self.process = launch(python_command("streamnb.isolation"), stderr=subprocess.PIPE)
         pipes = (self.process.stdin, self.process.stdout, self.process.stderr)
         self._stdin, self._stdout, self._stderr = cast("tuple[IO[bytes], IO[bytes], IO[bytes]]", pipes)
         self.version = ""
